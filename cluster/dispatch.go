@@ -1,0 +1,334 @@
+package cluster
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"onconn/accept"
+	"onconn/fdpass"
+	"onconn/listen"
+	"onconn/sock"
+)
+
+// A dispatcher accepts connections in the primary and puts each into the
+// handoff queue of the worker that the policy picks. When no worker has room it
+// stops accepting, and the kernel's accept queue holds the rest.
+type dispatcher struct {
+	loop      *accept.Loop
+	log       *slog.Logger
+	policy    Policy
+	maxQueued int64 // per worker: handed over and not yet taken
+	maxActive int64 // per worker: taken and not yet closed; 0: any
+
+	mu      sync.Mutex
+	seats   []*seat // of the workers that take connections, by slot
+	left    []*leaver
+	hand    []fdpass.Record // accepted, and no room anywhere
+	sources []*tap
+	paused  bool
+	loads   []Load  // scratch of choose
+	choice  []*seat // likewise
+}
+
+// newDispatcher makes one that accepts nothing until a worker joins.
+func newDispatcher(p *Primary) *dispatcher {
+	return &dispatcher{
+		loop: p.loop, log: p.log, policy: p.cfg.Policy(),
+		maxQueued: int64(p.cfg.MaxQueued), maxActive: int64(p.cfg.MaxConns), paused: true,
+	}
+}
+
+// A seat is a worker's place at one listener.
+type seat struct {
+	worker   *Worker
+	queue    *fdpass.Queue
+	counters *listen.Counters
+	sent     int64 // connections in its queue, ever
+	full     bool  // the kernel said so; until it has taken some
+}
+
+// A leaver is the queue of a worker that gets no more connections.
+type leaver struct {
+	worker *Worker
+	queue  *fdpass.Queue
+	gone   bool // nobody will take from it any more
+}
+
+// A tap is a listening socket that the dispatcher accepts from.
+type tap struct {
+	fd     sock.FD
+	handle *accept.Listener
+}
+
+// open begins to accept from fd, which stays the caller's and must be
+// non-blocking.
+func (d *dispatcher) open(fd sock.FD) error {
+	handle, err := d.loop.Add(fd, d.onconnection)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.sources = append(d.sources, &tap{fd, handle})
+	if d.paused {
+		handle.Pause()
+	}
+	return nil
+}
+
+// shut stops accepting from fd, if it does.
+func (d *dispatcher) shut(fd sock.FD) {
+	d.mu.Lock()
+	i := slices.IndexFunc(d.sources, func(t *tap) bool { return t.fd == fd })
+	if i < 0 {
+		d.mu.Unlock()
+		return
+	}
+	t := d.sources[i]
+	d.sources = slices.Delete(d.sources, i, i+1)
+	d.mu.Unlock()
+	t.handle.Remove() // waits for onconnection, which wants d.mu
+}
+
+// has reports whether it accepts from fd.
+func (d *dispatcher) has(fd sock.FD) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.ContainsFunc(d.sources, func(t *tap) bool { return t.fd == fd })
+}
+
+// finish takes what waits on fd now, and accepts from it no more.
+func (d *dispatcher) finish(fd sock.FD) {
+	d.shut(fd)
+	for {
+		conn, peer, err := fd.Accept()
+		if err != nil {
+			return
+		}
+		d.onconnection(conn, peer)
+	}
+}
+
+// join seats a worker. The descriptor is the end of its queue to give it, and
+// stays the dispatcher's.
+func (d *dispatcher) join(w *Worker, counters *listen.Counters) (sock.FD, error) {
+	q, err := fdpass.NewQueue()
+	if err != nil {
+		return sock.None, err
+	}
+	s := &seat{worker: w, queue: q, counters: counters, sent: counters.Accepted.Load()}
+	d.mu.Lock()
+	i, _ := slices.BinarySearchFunc(d.seats, w.Slot, func(s *seat, slot int) int { return s.worker.Slot - slot })
+	d.seats = slices.Insert(d.seats, i, s)
+	d.refill()
+	d.mu.Unlock()
+	return q.ReceiveEnd(), nil
+}
+
+// leave ends a worker's seat. What it has not taken goes to others; if there are
+// none and it still lives, it may take the rest. Its queue ends when it is empty.
+func (d *dispatcher) leave(w *Worker, gone bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.seats = slices.DeleteFunc(d.seats, func(s *seat) bool {
+		if s.worker == w {
+			d.left = append(d.left, &leaver{worker: w, queue: s.queue})
+			// The worker reads the end of the stream behind what is queued.
+			s.queue.SendEnd().Shutdown(unix.SHUT_WR)
+		}
+		return s.worker == w
+	})
+	for _, l := range d.left {
+		if l.worker == w {
+			l.gone = l.gone || gone
+		}
+	}
+	d.refill()
+}
+
+// onconnection runs on the loop's goroutine.
+func (d *dispatcher) onconnection(fd sock.FD, peer sock.Addr) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r := fdpass.Record{FD: fd, Peer: peer}
+	if len(d.hand) > 0 || !d.place(r) {
+		d.hand = append(d.hand, r)
+		d.pause()
+	}
+}
+
+// room tries again what had no room.
+func (d *dispatcher) room() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range d.seats {
+		s.full = false
+	}
+	d.refill()
+}
+
+// refill places what is in hand, then what leavers have not taken, and accepts
+// again if that was all.
+func (d *dispatcher) refill() {
+	for len(d.hand) > 0 {
+		if !d.place(d.hand[0]) {
+			d.pause()
+			return
+		}
+		d.hand = d.hand[1:]
+	}
+	d.hand = nil
+	if !d.takeBack() {
+		d.pause()
+		return
+	}
+	if d.paused && len(d.seats) > 0 {
+		d.paused = false
+		for _, t := range d.sources {
+			t.handle.Resume()
+		}
+	}
+}
+
+// takeBack moves to others what leavers have not taken, and reports whether it
+// found room for all. Without others, a leaver that lives keeps it.
+func (d *dispatcher) takeBack() bool {
+	for len(d.left) > 0 {
+		l := d.left[0]
+		if len(d.seats) == 0 {
+			// The dead one's connections wait in its queue for a successor.
+			return !slices.ContainsFunc(d.left, func(l *leaver) bool { return l.gone && queued(l.queue) > 0 })
+		}
+		fd, peer, err := l.queue.Steal()
+		if err != nil {
+			if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, io.EOF) {
+				d.log.Error("cannot take a connection back", "worker", l.worker.ID, "err", err)
+			}
+			l.queue.Close()
+			d.left = d.left[1:]
+			continue
+		}
+		if r := (fdpass.Record{FD: fd, Peer: peer}); !d.place(r) {
+			d.hand = append(d.hand, r)
+			return false
+		}
+	}
+	return true
+}
+
+// place gives a connection to a worker, and reports whether one had room.
+func (d *dispatcher) place(r fdpass.Record) bool {
+	for {
+		s := d.choose(r.Peer)
+		if s == nil {
+			return false
+		}
+		_, err := s.queue.Send([]fdpass.Record{r})
+		if err == nil {
+			s.sent++
+			r.FD.Close() // the one in the queue keeps the connection
+			return true
+		}
+		if !errors.Is(err, unix.EAGAIN) {
+			d.log.Error("cannot hand a connection over", "worker", s.worker.ID, "err", err)
+		}
+		s.full = true
+	}
+}
+
+// choose asks the policy among those that have room.
+func (d *dispatcher) choose(peer sock.Addr) *seat {
+	d.loads, d.choice = d.loads[:0], d.choice[:0]
+	for _, s := range d.seats {
+		l := Load{Slot: s.worker.Slot, Active: s.counters.Active.Load(), Queued: s.queued(d.maxQueued)}
+		if s.full || l.Queued >= d.maxQueued || d.maxActive > 0 && l.Active+l.Queued >= d.maxActive {
+			continue
+		}
+		d.loads = append(d.loads, l)
+		d.choice = append(d.choice, s)
+	}
+	if len(d.choice) == 0 {
+		return nil
+	}
+	i := d.policy.Pick(peer, d.loads)
+	if i < 0 || i >= len(d.choice) {
+		i = 0
+	}
+	return d.choice[i]
+}
+
+// queued is how many connections wait in the seat's queue. The difference of
+// two counters costs no system call; the kernel is asked only when it says that
+// there is no room, since a record that was spoiled on the way was never taken.
+func (s *seat) queued(limit int64) int64 {
+	n := s.sent - s.counters.Accepted.Load()
+	if n >= limit {
+		n = queued(s.queue)
+		s.sent = s.counters.Accepted.Load() + n
+	}
+	return max(n, 0)
+}
+
+func queued(q *fdpass.Queue) int64 {
+	n, err := q.Len()
+	if err != nil {
+		return 0
+	}
+	return int64(n)
+}
+
+// pause stops accepting until a worker says that it has room. One that got some
+// just before it could see that this is wanted won't say so; one that has
+// something queued will.
+func (d *dispatcher) pause() {
+	if !d.paused {
+		d.paused = true
+		for _, t := range d.sources {
+			t.handle.Pause()
+		}
+	}
+	for _, s := range d.seats {
+		s.worker.board.header().wanted.Store(true)
+		s.full = s.full && queued(s.queue) > 0
+	}
+	if len(d.hand) > 0 && d.choose(d.hand[0].Peer) != nil {
+		d.loop.Post(d.room)
+	}
+}
+
+// waiting is how many connections no worker has taken yet.
+func (d *dispatcher) waiting() (n int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range d.seats {
+		n += queued(s.queue)
+	}
+	for _, l := range d.left {
+		n += queued(l.queue)
+	}
+	return n + int64(len(d.hand))
+}
+
+// close ends it. Connections that no worker took are closed with it.
+func (d *dispatcher) close() {
+	for _, t := range d.sources {
+		t.handle.Remove()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, r := range d.hand {
+		r.FD.Close()
+	}
+	for _, s := range d.seats {
+		s.queue.Close()
+	}
+	for _, l := range d.left {
+		l.queue.Close()
+	}
+	d.sources, d.hand, d.seats, d.left = nil, nil, nil, nil
+}

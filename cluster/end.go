@@ -1,0 +1,74 @@
+package cluster
+
+import (
+	"context"
+	"time"
+)
+
+// finishTime is how long a program may take to accept what still waits when its
+// worker is asked to go.
+const finishTime = time.Second
+
+// tick is how often a worker that goes looks whether its connections are over.
+const tick = 10 * time.Millisecond
+
+// end begins this worker's end, in three steps. ending: its listeners take what
+// waits and no more. draining: that is done, and the program is told
+// ([Draining]). done: its connections are over, and Accept tells it too.
+func (s *self) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.isEnding() {
+		close(s.ending)
+		go s.finish()
+	}
+}
+
+func (s *self) isEnding() bool {
+	select {
+	case <-s.ending:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *self) finish() {
+	listeners := s.open()
+	for _, l := range listeners {
+		l.Finish()
+	}
+	late, stop := context.WithTimeout(context.Background(), finishTime)
+	defer stop()
+	for _, l := range listeners {
+		select {
+		case <-l.finished:
+		case <-late.Done():
+			l.Listener.Close()
+		}
+	}
+	close(s.draining)
+	for s.active() > 0 {
+		time.Sleep(tick)
+	}
+	close(s.done)
+	s.channel.send(message{Op: opDone})
+}
+
+// open are the listeners that are not closed.
+func (s *self) open() (open []*listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for l := range s.listeners {
+		open = append(open, l)
+	}
+	return open
+}
+
+// active is how many connections this worker holds.
+func (s *self) active() (n int64) {
+	for i := range maxListeners {
+		n += s.board.counters(i).Active.Load()
+	}
+	return n
+}

@@ -1,0 +1,140 @@
+package cluster
+
+import (
+	"errors"
+	"net"
+	"sync"
+
+	"onconn/fdpass"
+	"onconn/listen"
+)
+
+// A listener is a worker's, whose connections come from the primary or from
+// sockets that the primary made.
+type listener struct {
+	*listen.Listener
+	self     *self
+	key      key
+	finished chan struct{} // closed: it takes nothing more
+	closed   chan struct{} // closed: by the program
+	finish   func()        // closes finished
+	leave    func()        // closes closed, and tells the primary
+}
+
+// listen asks the primary for the listener k.
+func (s *self) listen(k key, cfg listen.Config, mode Mode) (net.Listener, error) {
+	k.Index = s.takeIndex(k)
+	r, err := s.ask(message{Op: opListen, Key: &k, Config: &cfg, Mode: mode})
+	if err == nil && r.Error != nil {
+		err = r.Error.opError(k)
+	}
+	if err != nil {
+		s.freeIndex(k)
+		closeAll(r.fds)
+		return nil, err
+	}
+	inner, err := s.adopt(r, cfg)
+	if err != nil {
+		s.freeIndex(k)
+		s.channel.send(message{Op: opClose, Key: &k})
+		return nil, err
+	}
+	return s.enter(inner, k), nil
+}
+
+// enter makes the listener one of this worker's.
+func (s *self) enter(inner *listen.Listener, k key) *listener {
+	l := &listener{Listener: inner, self: s, key: k, finished: make(chan struct{}), closed: make(chan struct{})}
+	l.finish = sync.OnceFunc(func() { close(l.finished) })
+	l.leave = sync.OnceFunc(func() {
+		close(l.closed)
+		l.finish()
+		s.mu.Lock()
+		delete(s.listeners, l)
+		s.mu.Unlock()
+		s.channel.send(message{Op: opClose, Key: &k})
+		s.freeIndex(k)
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listeners[l] = true
+	if s.isEnding() { // it began while we asked
+		l.Finish()
+	}
+	return l
+}
+
+// adopt makes a listener of the descriptors in r, which it takes ownership of.
+func (s *self) adopt(r reply, cfg listen.Config) (*listen.Listener, error) {
+	counters := s.board.counters(r.Line)
+	cfg.Counters = counters
+	cfg.MaxConns = r.MaxConns
+	cfg.OnConnClose = s.ring
+	addr := r.Addr.netAddr()
+	switch {
+	case r.Mode == RoundRobin && len(r.fds) == 1:
+		return cfg.FromSources(addr, fdpass.NewReceiver(r.fds[0]))
+	case r.Mode == Shared && len(r.fds) == 1:
+		cfg.Shared = true
+		return cfg.Own(r.fds[0])
+	case r.Mode == ReusePort && len(r.fds) == 2:
+		return cfg.FromSources(addr, r.fds[0], fdpass.NewReceiver(r.fds[1]))
+	}
+	closeAll(r.fds)
+	return nil, errReply
+}
+
+// takeIndex tells apart listeners of this worker on one address, so that each
+// listen on port 0 gets a port of its own, the same in all workers.
+func (s *self) takeIndex(k key) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k.Index = 0; s.indexes[k]; k.Index++ {
+	}
+	s.indexes[k] = true
+	return k.Index
+}
+
+func (s *self) freeIndex(k key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.indexes, k)
+}
+
+// ring tells the primary that this worker has room, if it wants to know. It
+// costs a system call only then.
+func (s *self) ring() {
+	if s.board.header().wanted.CompareAndSwap(true, false) {
+		one := [8]byte{1}
+		s.bell.Write(one[:])
+	}
+}
+
+// Accept waits for a connection. When the worker is asked to go, it first
+// returns what still waits, then waits until all connections of the worker are
+// over, and only then returns net.ErrClosed: a program that ends when its Accept
+// fails loses none of them.
+func (l *listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil {
+		l.self.ring()
+		return c, nil
+	}
+	if !l.self.isEnding() || !errors.Is(err, net.ErrClosed) {
+		return nil, err
+	}
+	l.finish()
+	select {
+	case <-l.self.done:
+	case <-l.closed:
+	}
+	return nil, err
+}
+
+// Close closes the listener in this worker. Connections that it has not taken
+// go to other workers.
+func (l *listener) Close() error {
+	err := l.Listener.Close()
+	l.leave()
+	return err
+}

@@ -1,0 +1,338 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"onconn/accept"
+	"onconn/listen"
+	"onconn/sock"
+)
+
+// Config is what a primary does. Its zero value runs this program again, with
+// the same arguments, once for each CPU.
+type Config struct {
+	// Workers is how many to start. 0: one for each CPU this process may use.
+	// Negative: none; see [Primary.Fork].
+	Workers int
+
+	// Exec is the program, found as by exec.LookPath; empty: this one. Args
+	// are its arguments; nil with an empty Exec: this process's own. Env is
+	// added to this process's environment. Dir is where it runs.
+	Exec string
+	Args []string
+	Env  []string
+	Dir  string
+
+	// Stdout and Stderr are the workers'; nil: this process's own. Their
+	// standard input is empty.
+	Stdout, Stderr *os.File
+
+	// Mode is how connections reach the workers, where a worker doesn't say
+	// so itself; 0: RoundRobin. Policy makes the policy of each listener; nil:
+	// [NewRoundRobin]. It matters where the primary hands over: in RoundRobin,
+	// and in ReusePort for sockets whose worker is away.
+	Mode   Mode
+	Policy func() Policy
+
+	// Listen are listeners that are opened before any worker is started and
+	// stay open whatever the workers do. In Shared and ReusePort mode they are
+	// also passed as sd_listen_fds(3) describes, so that a program which knows
+	// nothing of this package can be the worker. They are opened as
+	// ListenConfig says.
+	Listen       []Address
+	ListenConfig listen.Config
+
+	// MaxConns is how many connections a worker holds at a time for each
+	// listener; 0: any number. The rest waits in the kernel's accept queue.
+	MaxConns int
+	// MaxQueued is how many connections may wait in a worker's handoff queue;
+	// 0: 64.
+	MaxQueued int
+
+	// DrainTimeout is how long workers that go may take to finish what they
+	// have; 0: 10 s. Then they get SIGTERM, and 2 s later SIGKILL.
+	DrainTimeout time.Duration
+
+	// OnEvent, if not nil, is called for each event, one at a time. Messages
+	// from workers wait while it runs.
+	OnEvent func(Event)
+
+	// Logger is told what goes wrong; nil: slog.Default().
+	Logger *slog.Logger
+}
+
+// An Address is a network and an address as [listen.Config.Listen] takes them.
+type Address struct{ Network, Address string }
+
+// DefaultDrainTimeout is how long draining workers may take if the
+// configuration doesn't say.
+const DefaultDrainTimeout = 10 * time.Second
+
+const (
+	defaultMaxQueued = 64
+	killAfter        = 2 * time.Second // from SIGTERM to SIGKILL
+)
+
+var (
+	errEnding = errors.New("the cluster is being shut down")
+	errTwice  = errors.New("the worker has that listener already")
+)
+
+// A Primary is the process that owns the sockets and runs the workers.
+type Primary struct {
+	cfg      Config
+	log      *slog.Logger
+	loop     *accept.Loop
+	bell     sock.FD // an eventfd that workers write to when they have room
+	stopLoop context.CancelFunc
+	starter  *starter
+	events   chan Event
+	null     *os.File  // the workers' standard input
+	kept     []*server // of Config.Listen, in its order
+	running  sync.WaitGroup
+
+	opening sync.Mutex // one listener is opened or closed at a time; before mu
+
+	mu      sync.Mutex
+	servers map[key]*server
+	workers map[int]*Worker // by slot
+	crashes map[int]*backoff
+	lastID  int
+	ready   bool // some worker was of use once
+	failed  int  // workers that ended before any was
+	failure chan error
+	ending  bool
+}
+
+// New checks the configuration. Nothing is opened or started yet.
+func New(cfg Config) (*Primary, error) {
+	if born.worker {
+		return nil, errors.New("cluster: a worker can't be a primary: check IsPrimary first")
+	}
+	if cfg.Workers == 0 {
+		cfg.Workers = runtime.NumCPU()
+	}
+	if cfg.Mode == 0 {
+		cfg.Mode = RoundRobin
+	}
+	if _, ok := modeNames[cfg.Mode]; !ok {
+		return nil, fmt.Errorf("cluster: unknown %v", cfg.Mode)
+	}
+	if cfg.Policy == nil {
+		cfg.Policy = NewRoundRobin
+	}
+	if cfg.MaxQueued == 0 {
+		cfg.MaxQueued = defaultMaxQueued
+	}
+	if cfg.DrainTimeout == 0 {
+		cfg.DrainTimeout = DefaultDrainTimeout
+	}
+	if cfg.MaxConns < 0 || cfg.MaxQueued < 0 || cfg.DrainTimeout < 0 {
+		return nil, errors.New("cluster: MaxConns, MaxQueued and DrainTimeout can't be negative")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.OnEvent == nil {
+		cfg.OnEvent = func(Event) {}
+	}
+	if cfg.Stdout == nil {
+		cfg.Stdout = os.Stdout
+	}
+	if cfg.Stderr == nil {
+		cfg.Stderr = os.Stderr
+	}
+	if err := cfg.findProgram(); err != nil {
+		return nil, err
+	}
+	return &Primary{
+		cfg: cfg, log: cfg.Logger,
+		servers: map[key]*server{}, workers: map[int]*Worker{}, crashes: map[int]*backoff{},
+		events: make(chan Event, 1024), failure: make(chan error, 1),
+	}, nil
+}
+
+func (cfg *Config) findProgram() (err error) {
+	if cfg.Exec == "" {
+		if cfg.Args == nil {
+			cfg.Args = os.Args[1:]
+		}
+		if cfg.Exec, err = os.Executable(); err != nil {
+			return fmt.Errorf("cluster: this program's own file: %w", err)
+		}
+		return nil
+	}
+	path, err := exec.LookPath(cfg.Exec)
+	if err != nil {
+		return fmt.Errorf("cluster: the worker's program: %w", err)
+	}
+	cfg.Exec = path
+	return nil
+}
+
+// Run starts the cluster and serves until ctx is done, then drains it and
+// returns nil. It returns an error if it can't start, or if workers end again
+// and again before any of them was of use.
+func (p *Primary) Run(ctx context.Context) error {
+	if err := p.Start(ctx); err != nil {
+		return err
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-p.failure:
+	}
+	p.Shutdown(context.WithoutCancel(ctx))
+	return err
+}
+
+// Start opens the listeners, starts the workers and returns. A Primary starts
+// once. ctx bounds the resolving of names.
+func (p *Primary) Start(ctx context.Context) error {
+	if err := p.begin(); err != nil {
+		return err
+	}
+	err := p.openAll(ctx)
+	for i := 0; err == nil && i < p.cfg.Workers; i++ {
+		_, err = p.fork(i)
+	}
+	if err != nil {
+		p.Shutdown(context.WithoutCancel(ctx))
+	}
+	return err
+}
+
+func (p *Primary) begin() (err error) {
+	if p.null, err = os.Open(os.DevNull); err != nil {
+		return err
+	}
+	if p.bell, err = newBell(); err != nil {
+		p.null.Close()
+		return err
+	}
+	if err = p.beginLoop(); err != nil {
+		p.bell.Close()
+		p.null.Close()
+		return err
+	}
+	p.starter = newStarter()
+	p.running.Go(func() {
+		for e := range p.events {
+			p.cfg.OnEvent(e)
+		}
+	})
+	return nil
+}
+
+func newBell() (sock.FD, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	return sock.FD(fd), os.NewSyscallError("eventfd", err)
+}
+
+func (p *Primary) beginLoop() (err error) {
+	if p.loop, err = accept.New(accept.Options{Logger: p.log}); err != nil {
+		return err
+	}
+	err = p.loop.Watch(p.bell, unix.EPOLLIN, func(bell sock.FD, _ uint32) {
+		var count [8]byte
+		bell.Read(count[:])
+		p.room()
+	})
+	if err != nil {
+		p.loop.Close()
+		return err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	p.stopLoop = stop
+	p.running.Go(func() {
+		if err := p.loop.Run(ctx); err != nil && ctx.Err() == nil {
+			p.log.Error("the accept loop has ended", "err", err)
+		}
+	})
+	return nil
+}
+
+func (p *Primary) openAll(ctx context.Context) error {
+	seen := map[Address]int{}
+	for _, a := range p.cfg.Listen {
+		k := key{Network: a.Network, Address: a.Address, Index: seen[a]}
+		seen[a]++
+		s, err := p.open(ctx, k, p.cfg.ListenConfig, p.cfg.Mode)
+		if err != nil {
+			return err
+		}
+		s.keep = true
+		p.kept = append(p.kept, s)
+		p.mu.Lock()
+		p.servers[k] = s
+		p.mu.Unlock()
+	}
+	return nil
+}
+
+// Fork starts one more worker, with env added to its environment.
+func (p *Primary) Fork(env ...string) (*Worker, error) {
+	p.mu.Lock()
+	slot := 0
+	for p.workers[slot] != nil || p.crashes[slot] != nil && p.crashes[slot].pending {
+		slot++
+	}
+	p.mu.Unlock()
+	return p.fork(slot, env...)
+}
+
+// Workers are those that live, by slot.
+func (p *Primary) Workers() []*Worker {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.SortedFunc(maps.Values(p.workers), func(a, b *Worker) int { return a.Slot - b.Slot })
+}
+
+// Addrs are where the listeners of Config.Listen listen, in that order. It may
+// be called after Start and before Shutdown.
+func (p *Primary) Addrs() (addrs []net.Addr) {
+	for _, s := range p.kept {
+		addrs = append(addrs, s.sharing.address())
+	}
+	return addrs
+}
+
+// command is what a worker in that slot runs.
+func (p *Primary) command(id, slot int, env []string) (command, error) {
+	c := command{
+		path: p.cfg.Exec, dir: p.cfg.Dir, id: id,
+		args: append([]string{p.cfg.Exec}, p.cfg.Args...),
+		out:  [3]*os.File{p.null, p.cfg.Stdout, p.cfg.Stderr},
+	}
+	for _, v := range slices.Concat(os.Environ(), p.cfg.Env, env) {
+		name, _, _ := strings.Cut(v, "=")
+		if !strings.HasPrefix(name, "LISTEN_") && name != envWorker && name != envChannel {
+			c.env = append(c.env, v)
+		}
+	}
+	if p.cfg.Mode == RoundRobin {
+		return c, nil
+	}
+	for i, s := range p.kept {
+		fd, err := s.forListenFDs(slot)
+		if err != nil {
+			return command{}, err
+		}
+		c.listen = append(c.listen, inherited{fd, fmt.Sprintf("listen%d", i)})
+	}
+	return c, nil
+}

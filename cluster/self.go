@@ -1,0 +1,189 @@
+package cluster
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"onconn/sock"
+)
+
+// self is this process as a worker.
+type self struct {
+	id       int
+	channel  *channel
+	board    *board
+	bell     sock.FD // tells the primary that there is room
+	drain    time.Duration
+	ending   chan struct{} // closed: no new connections
+	draining chan struct{} // closed: nothing waits any more either
+	done     chan struct{} // closed: and all connections are over
+
+	mu        sync.Mutex
+	replies   map[uint64]chan reply
+	seq       uint64
+	indexes   map[key]bool // in use
+	listeners map[*listener]bool
+	onMessage func(json.RawMessage)
+	early     []json.RawMessage // before onMessage was set
+	broken    error             // the channel's end
+}
+
+// reply is what the primary says to a listen.
+type reply struct {
+	message
+	fds []sock.FD
+}
+
+// worker is this process's self. It speaks to the primary when it is first
+// asked for.
+var worker = sync.OnceValues(newSelf)
+
+func newSelf() (*self, error) {
+	if !born.worker {
+		return nil, errors.New("cluster: this process is no worker")
+	}
+	if born.err != nil {
+		return nil, fmt.Errorf("cluster: %w", born.err)
+	}
+	c, err := newChannel(born.channel)
+	if err != nil {
+		return nil, fmt.Errorf("cluster: the channel to the primary: %w", err)
+	}
+	s := &self{
+		channel: c, ending: make(chan struct{}), draining: make(chan struct{}), done: make(chan struct{}),
+		replies: map[uint64]chan reply{}, indexes: map[key]bool{}, listeners: map[*listener]bool{},
+	}
+	if err := s.greet(); err != nil {
+		c.close()
+		return nil, fmt.Errorf("cluster: the primary: %w", err)
+	}
+	go s.serve()
+	return s, nil
+}
+
+func (s *self) greet() error {
+	s.channel.conn.SetReadDeadline(time.Now().Add(sendTimeout))
+	m, fds, err := s.channel.receive()
+	if err != nil {
+		return err
+	}
+	s.channel.conn.SetReadDeadline(time.Time{})
+	switch {
+	case m.Op != opHello || len(fds) != 2:
+		closeAll(fds)
+		return fmt.Errorf("it began with %q and %d descriptors", m.Op, len(fds))
+	case m.Version != protocolVersion:
+		closeAll(fds)
+		return fmt.Errorf("it speaks version %d of the channel, this worker %d: build both with the same onconn",
+			m.Version, protocolVersion)
+	}
+	s.id, s.drain, s.bell = m.ID, m.Drain, fds[1]
+	s.board, err = openBoard(fds[0])
+	fds[0].Close()
+	if err != nil {
+		return err
+	}
+	return s.channel.send(message{Op: opOnline, Version: protocolVersion})
+}
+
+// serve handles the primary's messages until the channel ends: with the
+// primary's death, if not with this worker's.
+func (s *self) serve() {
+	for {
+		m, fds, err := s.channel.receive()
+		if err != nil {
+			s.orphaned(err)
+			return
+		}
+		switch m.Op {
+		case opReply:
+			s.replied(reply{m, fds})
+			continue
+		case opDisconnect:
+			s.end()
+		case opUser:
+			s.hear(m.Data)
+		}
+		closeAll(fds)
+	}
+}
+
+func (s *self) replied(r reply) {
+	s.mu.Lock()
+	c := s.replies[r.Seq]
+	delete(s.replies, r.Seq)
+	s.mu.Unlock()
+	if c == nil {
+		closeAll(r.fds)
+		return
+	}
+	c <- r
+}
+
+// ask sends m and waits for its reply.
+func (s *self) ask(m message) (reply, error) {
+	c := make(chan reply, 1)
+	s.mu.Lock()
+	if s.broken != nil {
+		s.mu.Unlock()
+		return reply{}, s.broken
+	}
+	s.seq++
+	m.Seq = s.seq
+	s.replies[m.Seq] = c
+	s.mu.Unlock()
+	if err := s.channel.send(m); err != nil {
+		s.mu.Lock()
+		delete(s.replies, m.Seq)
+		s.mu.Unlock()
+		return reply{}, err
+	}
+	r, ok := <-c
+	if !ok {
+		return reply{}, s.broken
+	}
+	return r, nil
+}
+
+// hear calls the user's function, or keeps the message until there is one.
+func (s *self) hear(data json.RawMessage) {
+	s.mu.Lock()
+	f := s.onMessage
+	if f == nil && len(s.early) < maxEarly {
+		s.early = append(s.early, data)
+	}
+	s.mu.Unlock()
+	if f != nil {
+		f(data)
+	}
+}
+
+// maxEarly bounds the messages kept for a program that has not called OnMessage.
+const maxEarly = 1024
+
+// orphaned: there is no primary any more. This process drains and exits, even
+// if its program doesn't know how.
+func (s *self) orphaned(err error) {
+	s.mu.Lock()
+	s.broken = fmt.Errorf("the primary is gone: %w", err)
+	for _, c := range s.replies {
+		close(c)
+	}
+	clear(s.replies)
+	s.mu.Unlock()
+	s.end()
+	select {
+	case <-s.done:
+	case <-time.After(s.drain):
+	}
+	time.Sleep(orphanGrace)
+	os.Exit(0)
+}
+
+// orphanGrace is how long a worker without a primary and without connections
+// leaves its program to end by itself.
+const orphanGrace = time.Second

@@ -1,0 +1,129 @@
+package cluster
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"onconn/sock"
+)
+
+// A starter forks the workers, all from one thread: PR_SET_PDEATHSIG tells a
+// child of the death of the thread that forked it.
+type starter struct {
+	jobs chan func()
+}
+
+func newStarter() *starter {
+	s := &starter{make(chan func())}
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		for job := range s.jobs {
+			job()
+		}
+	}()
+	return s
+}
+
+// stop ends the thread. No child may be left that minds.
+func (s *starter) stop() { close(s.jobs) }
+
+// A command is what a worker runs.
+type command struct {
+	path   string
+	args   []string // with the name
+	dir    string
+	env    []string // without what start adds
+	out    [3]*os.File
+	id     int
+	listen []inherited
+}
+
+// inherited is a listening socket for a program that knows LISTEN_FDS.
+type inherited struct {
+	fd   sock.FD
+	name string
+}
+
+// start forks and executes the command. The channel's descriptor stays the
+// caller's. The result is the process's number and a pidfd, which the caller
+// owns, or None where the kernel has none (before 5.4).
+func (s *starter) start(c command, channel sock.FD) (pid int, pidfd sock.FD, err error) {
+	fds := []uintptr{c.out[0].Fd(), c.out[1].Fd(), c.out[2].Fd()}
+	for _, l := range c.listen {
+		fds = append(fds, uintptr(l.fd))
+	}
+	env := slices.Clone(c.env)
+	env = append(env, envWorker+"="+strconv.Itoa(c.id), envChannel+"="+strconv.Itoa(len(fds)))
+	fds = append(fds, uintptr(channel))
+
+	path := c.path
+	if len(c.listen) > 0 {
+		names := make([]string, len(c.listen))
+		for i, l := range c.listen {
+			names[i] = l.name
+		}
+		env = append(env, "LISTEN_FDS="+strconv.Itoa(len(c.listen)), "LISTEN_FDNAMES="+strings.Join(names, ":"), envExec+"="+c.path)
+		path = "/proc/self/exe"
+	}
+
+	raw := -1
+	attr := &syscall.ProcAttr{
+		Dir:   c.dir,
+		Env:   env,
+		Files: fds, // raw, so that O_NONBLOCK stays as it is
+		Sys: &syscall.SysProcAttr{
+			Setpgid:   true, // a terminal's Ctrl-C is for the primary alone
+			Pdeathsig: syscall.SIGTERM,
+			PidFD:     &raw,
+		},
+	}
+	done := make(chan struct{})
+	s.jobs <- func() {
+		pid, err = syscall.ForkExec(path, c.args, attr)
+		close(done)
+	}
+	<-done
+	if err != nil {
+		return 0, sock.None, &os.PathError{Op: "fork/exec", Path: c.path, Err: err}
+	}
+	return pid, sock.FD(raw), nil
+}
+
+// wait blocks until the process has exited, and reaps it. It takes ownership of
+// pidfd.
+func wait(pid int, pidfd sock.FD) syscall.WaitStatus {
+	if pidfd >= 0 {
+		waitReadable(pidfd)
+	}
+	var status syscall.WaitStatus
+	for {
+		_, err := syscall.Wait4(pid, &status, 0, nil)
+		if !errors.Is(err, syscall.EINTR) {
+			return status
+		}
+	}
+}
+
+// waitReadable blocks in the runtime's poller, where wait4 would hold a thread,
+// until the process behind pidfd has exited.
+func waitReadable(pidfd sock.FD) {
+	unix.SetNonblock(int(pidfd), true) // else the file isn't pollable
+	f := os.NewFile(uintptr(pidfd), "pidfd")
+	defer f.Close()
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return
+	}
+	raw.Read(func(fd uintptr) bool {
+		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(p, 0)
+		return n != 0 && err != unix.EINTR
+	})
+}

@@ -1,0 +1,221 @@
+package cluster
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// A State is where a worker is in its life.
+type State int
+
+const (
+	// Starting: forked, and has not said anything yet. A program that knows
+	// only LISTEN_FDS stays here.
+	Starting State = iota
+	// Running: online.
+	Running
+	// Draining: told to finish what it has and go.
+	Draining
+	// Dead: exited.
+	Dead
+)
+
+func (s State) String() string {
+	return [...]string{"starting", "running", "draining", "dead"}[s]
+}
+
+// A Worker is a worker as the primary sees it. Its methods may be called from
+// any goroutine.
+type Worker struct {
+	// ID counts from 1 and is never used again.
+	ID int
+	// Slot is its place among the workers, from 0. A worker that replaces
+	// another one takes over its slot, and with it the listening sockets.
+	Slot int
+	// PID is its process number.
+	PID int
+
+	primary *Primary
+	channel *channel
+	board   *board
+	started time.Time
+	exited  chan struct{} // closed when it has exited and been waited for
+
+	mu    sync.Mutex
+	state State
+	asked bool   // the primary disconnected it
+	lines []bool // of the board: in use
+	final Stats  // when it is dead
+}
+
+// Stats are a worker's counters, summed over its listeners.
+type Stats struct {
+	Accepted int64 // connections taken so far
+	Active   int64 // connections it holds
+}
+
+// State is where it is in its life.
+func (w *Worker) State() State {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.state
+}
+
+// ExitedAfterDisconnect reports whether the primary asked it to go: false for a
+// crash.
+func (w *Worker) ExitedAfterDisconnect() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.asked
+}
+
+// Send sends v, as JSON, to the worker, where the function given to [OnMessage]
+// gets it. It waits at most 5 s for a worker that doesn't read. See
+// [ErrMessageTooLarge].
+func (w *Worker) Send(v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if err := w.channel.send(message{Op: opUser, Data: data}); err != nil {
+		return fmt.Errorf("send to worker %d: %w", w.ID, err)
+	}
+	return nil
+}
+
+// Kill sends the process a signal. One that has exited is no error.
+func (w *Worker) Kill(sig syscall.Signal) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.state == Dead { // the number may be another process's by now
+		return nil
+	}
+	return syscall.Kill(w.PID, sig)
+}
+
+// Disconnect takes the worker out: it gets no more connections, what it has not
+// taken goes to others, and it is asked to finish the rest and exit. It isn't
+// replaced. After the drain timeout it is killed. Disconnect doesn't wait; Done
+// tells when it has exited.
+func (w *Worker) Disconnect() { w.primary.retire(w) }
+
+// Done is closed when the process has exited.
+func (w *Worker) Done() <-chan struct{} { return w.exited }
+
+// serve handles the worker's messages until its channel ends.
+func (w *Worker) serve() error {
+	for {
+		m, fds, err := w.channel.receive()
+		if err == nil && len(fds) > 0 {
+			closeAll(fds)
+			err = errors.New("a worker may not send descriptors")
+		}
+		if err == nil {
+			err = w.handle(m)
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, os.ErrDeadlineExceeded):
+			return nil // it has exited, or will
+		default:
+			return err
+		}
+	}
+}
+
+// handle does what one message asks. An error means that the worker doesn't
+// keep to the protocol.
+func (w *Worker) handle(m message) error {
+	p := w.primary
+	switch m.Op {
+	case opOnline:
+		if m.Version != protocolVersion {
+			return fmt.Errorf("worker %d speaks version %d of the channel, the primary %d: build both with the same onconn",
+				w.ID, m.Version, protocolVersion)
+		}
+		w.mu.Lock()
+		if w.state == Starting {
+			w.state = Running
+		}
+		w.mu.Unlock()
+		p.emit(Event{Kind: Online, Worker: w})
+	case opListen:
+		if m.Key == nil || m.Config == nil {
+			return errors.New("listen without an address")
+		}
+		return p.provide(w, m)
+	case opClose:
+		if m.Key == nil {
+			return errors.New("close without an address")
+		}
+		p.closed(w, *m.Key)
+	case opLeave:
+		p.retire(w)
+	case opDone:
+		p.done(w)
+	case opUser:
+		p.emit(Event{Kind: Messaged, Worker: w, Data: m.Data})
+	default:
+		return fmt.Errorf("unknown op %q", m.Op)
+	}
+	return nil
+}
+
+// takeLine reserves a line of the worker's board for a listener. Connections
+// may outlive their listener and still count there, so it is busy until then.
+func (w *Worker) takeLine() (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, used := range w.lines {
+		if !used && w.board.counters(i).Active.Load() == 0 {
+			w.lines[i] = true
+			return i, nil
+		}
+	}
+	if len(w.lines) == maxListeners {
+		return 0, fmt.Errorf("worker %d has %d listeners: close some", w.ID, maxListeners)
+	}
+	w.lines = append(w.lines, true)
+	return len(w.lines) - 1, nil
+}
+
+func (w *Worker) freeLine(i int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lines[i] = false
+}
+
+// Stats reads its counters; for a dead worker, those at its end.
+func (w *Worker) Stats() Stats {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.state == Dead {
+		return w.final
+	}
+	return w.stats()
+}
+
+func (w *Worker) stats() (s Stats) {
+	for i := range w.lines {
+		c := w.board.counters(i)
+		s.Accepted += c.Accepted.Load()
+		s.Active += c.Active.Load()
+	}
+	return s
+}
+
+// bury marks it dead and lets go of what it shared with the primary.
+func (w *Worker) bury() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.final = w.stats()
+	w.final.Active = 0
+	w.state = Dead
+	w.board.close()
+}
