@@ -94,13 +94,13 @@ func OnMessage(f func(json.RawMessage)) error {
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	early := s.early
-	s.onMessage, s.early = f, nil
-	s.mu.Unlock()
-	for _, data := range early {
+	s.hearing.Lock()
+	defer s.hearing.Unlock()
+	s.onMessage = f
+	for _, data := range s.early {
 		f(data)
 	}
+	s.early = nil
 	return nil
 }
 

@@ -93,7 +93,7 @@ func (p *Primary) listenTo(w *Worker) error {
 	if err != nil {
 		p.log.Error("a worker broke the protocol and is killed", "worker", w.ID, "pid", w.PID, "err", err)
 		w.Kill(syscall.SIGKILL)
-	} else if w.State() == Running {
+	} else if w.State() == StateOnline {
 		p.leaveAll(w, true, false)
 		p.done(w)
 	}
@@ -226,13 +226,13 @@ func Describe(status syscall.WaitStatus) string {
 // retire takes a worker out of all listeners and asks it to go.
 func (p *Primary) retire(w *Worker) {
 	w.mu.Lock()
-	if w.asked || w.state == Dead {
+	if w.asked || w.state == StateDead {
 		w.mu.Unlock()
 		return
 	}
 	w.asked = true
-	online := w.state == Running
-	w.state = Draining
+	online := w.state == StateOnline
+	w.state = StateDraining
 	w.mu.Unlock()
 	p.leaveAll(w, false, true)
 	if !online || w.channel.send(message{Op: opDisconnect}) != nil {

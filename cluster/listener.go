@@ -69,6 +69,7 @@ func (s *self) adopt(r reply, cfg listen.Config) (*listen.Listener, error) {
 	counters := s.board.counters(r.Line)
 	cfg.Counters = counters
 	cfg.MaxConns = r.MaxConns
+	cfg.Backlog = 0 // the primary has called listen
 	cfg.OnConnClose = s.ring
 	addr := r.Addr.netAddr()
 	switch {

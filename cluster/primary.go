@@ -216,6 +216,10 @@ func (p *Primary) Start(ctx context.Context) error {
 	return err
 }
 
+// Failed yields the error of a cluster that can never work: workers end again
+// and again before any of them was of use. Shutdown is still to be called.
+func (p *Primary) Failed() <-chan error { return p.failure }
+
 func (p *Primary) begin() (err error) {
 	if p.null, err = os.Open(os.DevNull); err != nil {
 		return err

@@ -27,9 +27,11 @@ type self struct {
 	seq       uint64
 	indexes   map[key]bool // in use
 	listeners map[*listener]bool
+	broken    error // the channel's end
+
+	hearing   sync.Mutex // one message at a time
 	onMessage func(json.RawMessage)
 	early     []json.RawMessage // before onMessage was set
-	broken    error             // the channel's end
 }
 
 // reply is what the primary says to a listen.
@@ -151,14 +153,13 @@ func (s *self) ask(m message) (reply, error) {
 
 // hear calls the user's function, or keeps the message until there is one.
 func (s *self) hear(data json.RawMessage) {
-	s.mu.Lock()
-	f := s.onMessage
-	if f == nil && len(s.early) < maxEarly {
+	s.hearing.Lock()
+	defer s.hearing.Unlock()
+	switch {
+	case s.onMessage != nil:
+		s.onMessage(data)
+	case len(s.early) < maxEarly:
 		s.early = append(s.early, data)
-	}
-	s.mu.Unlock()
-	if f != nil {
-		f(data)
 	}
 }
 

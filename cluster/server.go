@@ -75,7 +75,7 @@ func (s *server) seat(w *Worker, seq uint64) error {
 	refuse := func(err error) error {
 		return w.channel.send(message{Op: opReply, Seq: seq, Error: remoteErrorOf(err)})
 	}
-	if s.shut || w.State() >= Draining {
+	if s.shut || w.State() >= StateDraining {
 		return refuse(errEnding)
 	}
 	if _, ok := s.seated[w]; ok {

@@ -15,19 +15,19 @@ import (
 type State int
 
 const (
-	// Starting: forked, and has not said anything yet. A program that knows
-	// only LISTEN_FDS stays here.
-	Starting State = iota
-	// Running: online.
-	Running
-	// Draining: told to finish what it has and go.
-	Draining
-	// Dead: exited.
-	Dead
+	// StateStarting: forked, and has not said anything yet. A program that
+	// knows only LISTEN_FDS stays here.
+	StateStarting State = iota
+	// StateOnline: it speaks to the primary.
+	StateOnline
+	// StateDraining: told to finish what it has and go.
+	StateDraining
+	// StateDead: exited.
+	StateDead
 )
 
 func (s State) String() string {
-	return [...]string{"starting", "running", "draining", "dead"}[s]
+	return [...]string{"starting", "online", "draining", "dead"}[s]
 }
 
 // A Worker is a worker as the primary sees it. Its methods may be called from
@@ -93,7 +93,7 @@ func (w *Worker) Send(v any) error {
 func (w *Worker) Kill(sig syscall.Signal) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.state == Dead { // the number may be another process's by now
+	if w.state == StateDead { // the number may be another process's by now
 		return nil
 	}
 	return syscall.Kill(w.PID, sig)
@@ -140,8 +140,8 @@ func (w *Worker) handle(m message) error {
 				w.ID, m.Version, protocolVersion)
 		}
 		w.mu.Lock()
-		if w.state == Starting {
-			w.state = Running
+		if w.state == StateStarting {
+			w.state = StateOnline
 		}
 		w.mu.Unlock()
 		p.emit(Event{Kind: Online, Worker: w})
@@ -195,7 +195,7 @@ func (w *Worker) freeLine(i int) {
 func (w *Worker) Stats() Stats {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.state == Dead {
+	if w.state == StateDead {
 		return w.final
 	}
 	return w.stats()
@@ -216,6 +216,6 @@ func (w *Worker) bury() {
 	defer w.mu.Unlock()
 	w.final = w.stats()
 	w.final.Active = 0
-	w.state = Dead
+	w.state = StateDead
 	w.board.close()
 }
