@@ -283,9 +283,12 @@ func (p *Primary) emit(e Event) { p.events <- e }
 
 // Shutdown drains: no new connections, those that wait are given to workers,
 // and these finish what they have, within the drain timeout or until ctx is
-// done. Everything is closed when it returns. It may be called once, after
-// Start.
+// done: then the workers are killed. Everything is closed when it returns.
 func (p *Primary) Shutdown(ctx context.Context) {
+	p.shutdown.Do(func() { p.drain(ctx) })
+}
+
+func (p *Primary) drain(ctx context.Context) {
 	p.mu.Lock()
 	p.ending = true
 	p.mu.Unlock()

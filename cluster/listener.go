@@ -121,8 +121,15 @@ func (l *listener) Accept() (net.Conn, error) {
 		l.self.ring()
 		return c, nil
 	}
-	if !l.self.isEnding() || !errors.Is(err, net.ErrClosed) {
+	if !errors.Is(err, net.ErrClosed) {
 		return nil, err
+	}
+	// The program has closed it, or the primary has ended the queue and tells
+	// why, or is dead.
+	select {
+	case <-l.closed:
+		return nil, err
+	case <-l.self.ending:
 	}
 	l.finish()
 	select {

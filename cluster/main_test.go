@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -238,5 +237,3 @@ func text(t *testing.T, data json.RawMessage) (s string) {
 	}
 	return s
 }
-
-var _ = syscall.SIGKILL

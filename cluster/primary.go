@@ -104,6 +104,7 @@ type Primary struct {
 	null     *os.File  // the workers' standard input
 	kept     []*server // of Config.Listen, in its order
 	running  sync.WaitGroup
+	shutdown sync.Once
 
 	opening sync.Mutex // one listener is opened or closed at a time; before mu
 

@@ -46,10 +46,13 @@ func (r *remoteAddr) netAddr() net.Addr {
 // remoteError is why the primary could not listen, so that the worker can
 // return what a Listen of its own would have.
 type remoteError struct {
-	Text    string          `json:"text"`
-	Syscall string          `json:"syscall,omitempty"`
-	Errno   syscall.Errno   `json:"errno,omitempty"`
-	Holders []backlog.Owner `json:"holders,omitempty"`
+	Text    string                  `json:"text"`
+	Address *net.AddrError          `json:"address,omitempty"`
+	Network net.UnknownNetworkError `json:"network,omitempty"`
+	DNS     *net.DNSError           `json:"dns,omitempty"`
+	Syscall string                  `json:"syscall,omitempty"`
+	Errno   syscall.Errno           `json:"errno,omitempty"`
+	Holders []backlog.Owner         `json:"holders,omitempty"`
 }
 
 func remoteErrorOf(err error) *remoteError {
@@ -60,6 +63,13 @@ func remoteErrorOf(err error) *remoteError {
 	if call, ok := errors.AsType[*os.SyscallError](err); ok {
 		r.Syscall = call.Syscall
 		r.Errno, _ = errors.AsType[syscall.Errno](call)
+	}
+	r.Address, _ = errors.AsType[*net.AddrError](err)
+	r.Network, _ = errors.AsType[net.UnknownNetworkError](err)
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		sent := *dns
+		sent.UnwrapErr = nil // an interface: JSON would not bring it back
+		r.DNS = &sent
 	}
 	if used, ok := errors.AsType[*listen.InUseError](err); ok {
 		r.Holders = used.Holders
@@ -75,6 +85,12 @@ func (r *remoteError) opError(k key) error {
 		e.Err = os.NewSyscallError(r.Syscall, &listen.InUseError{Holders: r.Holders})
 	case r.Errno != 0:
 		e.Err = os.NewSyscallError(r.Syscall, r.Errno)
+	case r.Address != nil:
+		e.Err = r.Address
+	case r.Network != "":
+		e.Err = r.Network
+	case r.DNS != nil:
+		e.Err = r.DNS
 	default:
 		e.Err = errors.New(r.Text)
 	}

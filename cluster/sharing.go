@@ -59,7 +59,7 @@ func (p *Primary) share(ctx context.Context, k key, cfg listen.Config, mode Mode
 		}
 		return &sharedSocket{ln}, nil
 	case ReusePort:
-		if !strings.HasPrefix(k.Network, "tcp") {
+		if strings.HasPrefix(k.Network, "unix") || k.Network == "fd" || k.Network == "vsock" {
 			return nil, fmt.Errorf("reuseport mode needs a tcp address: %s is on network %s", k.Address, k.Network)
 		}
 		g := &reusePort{dispatcher: newDispatcher(p), cfg: cfg, network: k.Network, asked: k.Address, members: map[int]*listen.Listener{}}
