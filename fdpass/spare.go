@@ -1,0 +1,85 @@
+package fdpass
+
+import (
+	"math"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"onconn/sock"
+)
+
+// A process that has no free descriptor number loses what recvmsg brings: the
+// kernel closes the descriptor, sets MSG_CTRUNC and reports no error (see
+// scm_detach_fds in the kernel). So receiving stops before.
+const (
+	// margin is how many numbers are left free: for other goroutines, which may
+	// open files between the look at the table and recvmsg.
+	margin = 32
+	// burst is how many records are received after one look.
+	burst = 16
+)
+
+// spare returns how many records may be received before the next look: none if
+// no more than margin numbers are free. fd is any descriptor.
+//
+// The number of a descriptor says nothing about the numbers above it, so the
+// lowest free one doesn't do: a full table may have a hole. And the limit is
+// read each time, because prlimit(2) changes it from outside.
+func spare(fd sock.FD) int {
+	open, ok := openCount()
+	if !ok {
+		return max(0, spareByTaking(fd, margin+burst)-margin)
+	}
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return 0
+	}
+	free := int(min(limit.Cur, math.MaxInt32)) - open - margin
+	if free <= 0 {
+		return 0
+	}
+	// The closer to the limit, the sooner the next look.
+	return max(1, min(free/64, burst))
+}
+
+// descriptorTable is /proc/self/fd, held open for the life of the process, or -1
+// where it can't count.
+var descriptorTable = sync.OnceValue(func() int {
+	fd, err := unix.Open("/proc/self/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1
+	}
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil || st.Size == 0 {
+		unix.Close(fd)
+		return -1
+	}
+	return fd
+})
+
+// openCount is the number of open descriptors of this process: the size of
+// /proc/self/fd since Linux 6.2.
+func openCount() (int, bool) {
+	var st unix.Stat_t
+	if fd := descriptorTable(); fd < 0 || unix.Fstat(fd, &st) != nil {
+		return 0, false
+	}
+	return int(st.Size), true
+}
+
+// spareByTaking finds out by taking up to n descriptors, which are closed again.
+func spareByTaking(fd sock.FD, n int) (free int) {
+	taken := make([]sock.FD, 0, margin+burst)
+	for len(taken) < n {
+		d, err := fd.Dup()
+		if err != nil {
+			break
+		}
+		taken = append(taken, d)
+	}
+	for _, d := range taken {
+		d.Close()
+	}
+	return len(taken)
+}
