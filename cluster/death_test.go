@@ -49,7 +49,7 @@ func TestDeathOfThePrimary(t *testing.T) {
 		t.Run(mode.String(), func(t *testing.T) {
 			testleak.FDs(t)
 			cmd := exec.Command(os.Args[0])
-			cmd.Env = append(os.Environ(), envPrimary+"="+mode.String())
+			cmd.Env = append(os.Environ(), envPrimary+"="+mode.String(), fastExit)
 			cmd.Stderr = os.Stderr
 			out, err := cmd.StdoutPipe()
 			if err != nil {
@@ -113,7 +113,7 @@ func TestStartAndStop(t *testing.T) {
 		mode := modes[i%len(modes)]
 		ready := make(chan net.Addr, 2)
 		p, err := cluster.New(cluster.Config{
-			Workers: 2, Mode: mode, Env: append(on("tcp", "127.0.0.1:0"), envRole+"=name"),
+			Workers: 2, Mode: mode, Env: append(on("tcp", "127.0.0.1:0"), envRole+"=name", fastExit),
 			OnEvent: func(e cluster.Event) {
 				if e.Kind == cluster.Listening {
 					ready <- e.Addr

@@ -110,11 +110,19 @@ func (s *sharedSocket) join(*Worker, *listen.Counters) ([]sock.FD, error) {
 
 func (s *sharedSocket) forListenFDs(int) (sock.FD, error) { return blocking(s.ln.Descriptor()) }
 
-func (s *sharedSocket) leave(*Worker, bool) {}
-func (s *sharedSocket) stop()               {}
-func (s *sharedSocket) waiting() int64      { return 0 }
-func (s *sharedSocket) room()               {}
-func (s *sharedSocket) close()              { s.ln.Close() }
+// leave wakes the other workers if one is gone: the kernel may have woken just
+// that one for a connection (EPOLLEXCLUSIVE). SHUT_WR ends nothing on a
+// listening socket, but wakes all who wait for it (inet_shutdown: sk_state_change).
+func (s *sharedSocket) leave(_ *Worker, gone bool) {
+	if gone {
+		s.ln.Descriptor().Shutdown(unix.SHUT_WR)
+	}
+}
+
+func (s *sharedSocket) stop()          {}
+func (s *sharedSocket) waiting() int64 { return 0 }
+func (s *sharedSocket) room()          {}
+func (s *sharedSocket) close()         { s.ln.Close() }
 
 // reusePort: each worker accepts from a socket of its own. The primary keeps
 // all of them, and accepts itself from one whose worker doesn't: the kernel
@@ -188,6 +196,7 @@ func (g *reusePort) forListenFDs(slot int) (sock.FD, error) {
 	if err != nil {
 		return sock.None, err
 	}
+	g.shut(ln.Descriptor()) // it is that program's alone, and blocking
 	return blocking(ln.Descriptor())
 }
 

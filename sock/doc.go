@@ -11,3 +11,5 @@
 // Its owners in this module are onconn/connwrap for connections and
 // onconn/listen for listening sockets.
 package sock
+
+import _ "onconn/internal/linux"

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -160,27 +161,43 @@ func (f *runFlags) run() error {
 	if err != nil {
 		return usageError{err}
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	if err := p.Start(ctx); err != nil {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	if err := p.Start(context.Background()); err != nil {
 		return err
 	}
 	r.begin(p)
 	select {
-	case <-ctx.Done():
-		stop() // a second signal kills
-		err = nil
+	case <-signals:
 	case err = <-p.Failed():
 	}
 	r.end()
-	again, stopAgain := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stopAgain()
-	p.Shutdown(again)
-	if again.Err() != nil && err == nil {
-		err = fmt.Errorf("a second signal came before all connections were finished")
+	if !drain(p, signals) && err == nil {
+		err = errors.New("a second signal came before all connections were finished")
 	}
 	r.close()
 	return err
+}
+
+// drain shuts the cluster down, at once if a signal comes meanwhile, and reports
+// whether none did.
+func drain(p *cluster.Primary, signals <-chan os.Signal) bool {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		p.Shutdown(ctx)
+		close(done)
+	}()
+	select {
+	case <-done:
+		return true
+	case <-signals:
+		cancel()
+		<-done
+		return false
+	}
 }
 
 // version is what the build knows of it.

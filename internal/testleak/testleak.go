@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	_ "onconn/internal/linux"
 )
 
 // FDs compares the process's descriptors now with those at the end of the test,
