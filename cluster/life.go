@@ -17,7 +17,10 @@ func (p *Primary) fork(slot int, env ...string) (*Worker, error) {
 		return nil, err
 	}
 	p.emit(Event{Kind: Forked, Worker: w})
-	p.running.Go(func() { p.attend(w, pidfd) })
+	go func() {
+		defer p.attended.Done()
+		p.attend(w, pidfd)
+	}()
 	return w, nil
 }
 
@@ -34,6 +37,7 @@ func (p *Primary) enter(slot int, env []string) (*Worker, sock.FD, error) {
 		return nil, sock.None, err
 	}
 	p.workers[slot] = w
+	p.attended.Add(1) // before mu is given up: drain waits for all there are
 	return w, pidfd, nil
 }
 
@@ -297,10 +301,11 @@ func (p *Primary) drain(ctx context.Context) {
 		s.stop()
 	}
 	p.handedOver(ctx, servers)
-	for _, w := range p.Workers() {
+	workers := p.Workers()
+	for _, w := range workers {
 		p.retire(w)
 	}
-	for _, w := range p.Workers() {
+	for _, w := range workers {
 		select {
 		case <-w.exited:
 		case <-ctx.Done():
@@ -308,6 +313,7 @@ func (p *Primary) drain(ctx context.Context) {
 			<-w.exited
 		}
 	}
+	p.attended.Wait()
 	for _, s := range servers {
 		s.close()
 	}

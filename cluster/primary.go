@@ -101,9 +101,10 @@ type Primary struct {
 	stopLoop context.CancelFunc
 	starter  *starter
 	events   chan Event
-	null     *os.File  // the workers' standard input
-	kept     []*server // of Config.Listen, in its order
-	running  sync.WaitGroup
+	null     *os.File       // the workers' standard input
+	kept     []*server      // of Config.Listen, in its order
+	attended sync.WaitGroup // one for each worker
+	running  sync.WaitGroup // the other goroutines
 	shutdown sync.Once
 
 	opening sync.Mutex // one listener is opened or closed at a time; before mu

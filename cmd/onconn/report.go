@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -50,24 +51,51 @@ func (r *report) event(e cluster.Event) {
 	}
 }
 
+// eventLine is an event as a line of JSON.
+type eventLine struct {
+	Time    time.Time `json:"time"`
+	Event   string    `json:"event"`
+	Worker  int       `json:"worker"`
+	PID     int       `json:"pid"`
+	Network string    `json:"network,omitempty"` // listening
+	Address string    `json:"address,omitempty"`
+	Status  string    `json:"status,omitempty"` // exited
+	Error   string    `json:"error,omitempty"`  // disconnected
+}
+
+// countLine is a second, or the end, as a line of JSON.
+type countLine struct {
+	Time     time.Time    `json:"time"`
+	Event    string       `json:"event"` // "second" or "end"
+	NumReqs  *int64       `json:"numReqs,omitempty"`
+	NumConns int64        `json:"numConns"`
+	Workers  []workerLine `json:"workers,omitempty"`
+}
+
+type workerLine struct {
+	ID       int    `json:"id"`
+	PID      int    `json:"pid"`
+	State    string `json:"state"`
+	Accepted int64  `json:"accepted"`
+	Active   int64  `json:"active"`
+}
+
 func (r *report) eventJSON(e cluster.Event) {
-	line := map[string]any{"time": time.Now(), "event": e.Kind.String(), "worker": e.Worker.ID, "pid": e.Worker.PID}
+	line := eventLine{Time: time.Now(), Event: e.Kind.String(), Worker: e.Worker.ID, PID: e.Worker.PID}
 	if e.Addr != nil {
-		line["network"], line["address"] = e.Addr.Network(), e.Addr.String()
+		line.Network, line.Address = e.Addr.Network(), e.Addr.String()
 	}
 	if e.Kind == cluster.Exited {
-		line["status"] = cluster.Describe(e.Status)
+		line.Status = cluster.Describe(e.Status)
 	}
 	if e.Err != nil {
-		line["error"] = e.Err.Error()
+		line.Error = e.Err.Error()
 	}
 	r.print(line)
 }
 
 // print writes a line of JSON.
-func (r *report) print(line map[string]any) {
-	json.NewEncoder(r.out).Encode(line)
-}
+func (r *report) print(line any) { json.NewEncoder(r.out).Encode(line) }
 
 // begin says where the cluster listens, and then each second what it did.
 func (r *report) begin(p *cluster.Primary) {
@@ -131,7 +159,10 @@ func (r *report) second() {
 	defer r.mu.Unlock()
 	workers := r.primary.Workers()
 	if r.flags.json {
-		r.secondJSON(workers)
+		r.countJSON("second", workers)
+		return
+	}
+	if !slices.ContainsFunc(workers, counts) {
 		return
 	}
 	var b strings.Builder
@@ -142,7 +173,7 @@ func (r *report) second() {
 	}
 	for _, w := range workers {
 		s := w.Stats()
-		if w.State() == cluster.StateStarting {
+		if !counts(w) {
 			fmt.Fprintf(&b, "  #%d -", w.ID)
 			continue
 		}
@@ -154,19 +185,21 @@ func (r *report) second() {
 	fmt.Fprintln(r.out, b.String())
 }
 
-func (r *report) secondJSON(workers []*cluster.Worker) {
-	all := make([]map[string]any, 0, len(workers))
+func (r *report) countJSON(event string, workers []*cluster.Worker) {
+	line := countLine{Time: time.Now(), Event: event, NumConns: r.conns(workers)}
+	if len(r.flags.command) == 0 {
+		line.NumReqs = &r.numReqs
+	}
 	for _, w := range workers {
 		s := w.Stats()
-		all = append(all, map[string]any{"id": w.ID, "pid": w.PID, "state": w.State().String(),
-			"accepted": s.Accepted, "active": s.Active})
-	}
-	line := map[string]any{"time": time.Now(), "numConns": r.conns(workers), "workers": all}
-	if len(r.flags.command) == 0 {
-		line["numReqs"] = r.numReqs
+		line.Workers = append(line.Workers, workerLine{w.ID, w.PID, w.State().String(), s.Accepted, s.Active})
 	}
 	r.print(line)
 }
+
+// counts reports whether the worker counts its connections: a program that knows
+// only LISTEN_FDS doesn't.
+func counts(w *cluster.Worker) bool { return w.State() != cluster.StateStarting }
 
 // conns is how many connections the workers took.
 func (r *report) conns(workers []*cluster.Worker) int64 {
@@ -213,14 +246,10 @@ func (r *report) close() {
 	switch {
 	case r.flags.quiet:
 	case r.flags.json:
-		line := map[string]any{"time": time.Now(), "event": "end", "numConns": r.gone}
-		if len(r.flags.command) == 0 {
-			line["numReqs"] = r.numReqs
-		}
-		r.print(line)
+		r.countJSON("end", nil)
 	case len(r.flags.command) == 0:
 		fmt.Fprintf(r.out, "onconn: %d requests on %d connections\n", r.numReqs, r.gone)
-	default:
+	case r.gone > 0:
 		fmt.Fprintf(r.out, "onconn: %d connections\n", r.gone)
 	}
 }

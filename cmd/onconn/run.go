@@ -163,6 +163,7 @@ func (f *runFlags) run() error {
 	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	defer close(signals)
 	defer signal.Stop(signals)
 	if err := p.Start(context.Background()); err != nil {
 		return err
@@ -193,12 +194,30 @@ func drain(p *cluster.Primary, signals <-chan os.Signal) bool {
 	select {
 	case <-done:
 		return true
-	case <-signals:
+	case <-second(signals):
 		cancel()
 		<-done
 		return false
 	}
 }
+
+// second yields the first signal that is not part of the one before: timeout(1)
+// and some supervisors signal the process and then its group.
+func second(signals <-chan os.Signal) <-chan os.Signal {
+	began := time.Now()
+	again := make(chan os.Signal, 1)
+	go func() {
+		for sig := range signals {
+			if time.Since(began) > sameSignal {
+				again <- sig
+				return
+			}
+		}
+	}()
+	return again
+}
+
+const sameSignal = 200 * time.Millisecond
 
 // version is what the build knows of it.
 func version() string {
