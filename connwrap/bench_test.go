@@ -102,6 +102,7 @@ func BenchmarkReadWrite(b *testing.B) {
 			p := make([]byte, 512)
 			b.SetBytes(int64(len(p)))
 			b.ReportAllocs()
+			cpu := -cpuTime(b)
 			for b.Loop() {
 				if _, err := x.Write(p); err != nil {
 					b.Fatal(err)
@@ -110,6 +111,7 @@ func BenchmarkReadWrite(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+			reportCPU(b, cpu+cpuTime(b))
 		})
 	}
 }

@@ -6,8 +6,12 @@ import "encoding/binary"
 const WireSize = 28
 
 // Wire is the address in a form of fixed size for another process on the same
-// machine. A unix name is left out: ask for it with [FD.Getpeername].
+// machine. A unix name doesn't fit: the address of a socket that has one becomes
+// the zero Addr, which says to ask [FD.Getpeername].
 func (a Addr) Wire() (b [WireSize]byte) {
+	if a.name != "" {
+		return b
+	}
 	binary.LittleEndian.PutUint32(b[0:], uint32(a.family))
 	binary.LittleEndian.PutUint32(b[4:], a.port)
 	binary.LittleEndian.PutUint32(b[8:], a.scope)
