@@ -111,7 +111,7 @@ func (s unixSocket) bound(a sock.Addr, file unix.Stat_t) bool {
 		return s.name == "\x00"+a.Name()[1:]
 	}
 	// Some file systems show another device to stat(2) than to unix_diag.
-	dev := unix.Major(file.Dev)<<20 | unix.Minor(file.Dev)
+	dev := unix.Major(uint64(file.Dev))<<20 | unix.Minor(uint64(file.Dev))
 	return s.vfsInode == uint32(file.Ino) && (s.vfsDev == dev || s.name == a.Name())
 }
 

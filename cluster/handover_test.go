@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"onconn/backlog"
 	"onconn/cluster"
 )
@@ -237,4 +239,41 @@ func TestCrash(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A worker that is started later doesn't change the socket under those that
+// accept from it: with listeners of the primary's own they are passed to every
+// worker as LISTEN_FDS too, where they begin as blocking ones.
+func TestSocketStaysNonBlocking(t *testing.T) {
+	for _, mode := range modes {
+		t.Run(mode.String(), func(t *testing.T) {
+			at := freeAddr(t)
+			r := start(t, "name", cluster.Config{Workers: 2, Mode: mode, Env: on("tcp", at),
+				Listen: []cluster.Address{{Network: "tcp", Address: at}}})
+			a := r.listening(2)
+			r.Workers()[0].Kill(syscall.SIGKILL)
+			r.await(cluster.Forked)
+			for _, fd := range listeningFDs() {
+				flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+				if err != nil || flags&unix.O_NONBLOCK == 0 {
+					t.Errorf("listening socket %d has the flags %#x, %v", fd, flags, err)
+				}
+			}
+			r.listening(1)
+			for range 10 {
+				ask(t, a)
+			}
+		})
+	}
+}
+
+// freeAddr is a loopback address that nobody listens on.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
 }

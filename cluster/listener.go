@@ -65,24 +65,26 @@ func (s *self) enter(inner *listen.Listener, k key) *listener {
 }
 
 // adopt makes a listener of the descriptors in r, which it takes ownership of.
-func (s *self) adopt(r reply, cfg listen.Config) (*listen.Listener, error) {
-	counters := s.board.counters(r.Line)
-	cfg.Counters = counters
+func (s *self) adopt(r reply, cfg listen.Config) (ln *listen.Listener, err error) {
+	cfg.Counters = s.board.counters(r.Line)
 	cfg.MaxConns = r.MaxConns
 	cfg.Backlog = 0 // the primary has called listen
 	cfg.OnConnClose = s.ring
-	addr := r.Addr.netAddr()
 	switch {
 	case r.Mode == RoundRobin && len(r.fds) == 1:
-		return cfg.FromSources(addr, fdpass.NewReceiver(r.fds[0]))
+		ln, err = cfg.FromSources(r.Addr.netAddr(), fdpass.NewReceiver(r.fds[0]))
 	case r.Mode == Shared && len(r.fds) == 1:
 		cfg.Shared = true
-		return cfg.Own(r.fds[0])
+		ln, err = cfg.Own(r.fds[0])
 	case r.Mode == ReusePort && len(r.fds) == 2:
-		return cfg.FromSources(addr, r.fds[0], fdpass.NewReceiver(r.fds[1]))
+		ln, err = cfg.FromSources(r.Addr.netAddr(), r.fds[0], fdpass.NewReceiver(r.fds[1]))
+	default:
+		err = errReply
 	}
-	closeAll(r.fds)
-	return nil, errReply
+	if err != nil {
+		closeAll(r.fds)
+	}
+	return ln, err
 }
 
 // takeIndex tells apart listeners of this worker on one address, so that each

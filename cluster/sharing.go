@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -57,12 +58,12 @@ func (p *Primary) share(ctx context.Context, k key, cfg listen.Config, mode Mode
 		if err != nil {
 			return nil, err
 		}
-		return &sharedSocket{ln}, nil
+		return &sharedSocket{ln: ln}, nil
 	case ReusePort:
 		if strings.HasPrefix(k.Network, "unix") || k.Network == "fd" || k.Network == "vsock" {
 			return nil, fmt.Errorf("reuseport mode needs a tcp address: %s is on network %s", k.Address, k.Network)
 		}
-		g := &reusePort{dispatcher: newDispatcher(p), cfg: cfg, network: k.Network, asked: k.Address, members: map[int]*listen.Listener{}}
+		g := &reusePort{dispatcher: newDispatcher(p), cfg: cfg, network: k.Network, asked: k.Address, members: map[int]*listen.Listener{}, given: map[int]bool{}}
 		if _, err := g.member(ctx, 0); err != nil {
 			g.close()
 			return nil, err
@@ -100,7 +101,10 @@ func (r *roundRobin) close() {
 }
 
 // sharedSocket: the workers accept from the primary's listening socket.
-type sharedSocket struct{ ln *listen.Listener }
+type sharedSocket struct {
+	ln    *listen.Listener
+	given bool // to a program that knows only LISTEN_FDS
+}
 
 func (s *sharedSocket) address() net.Addr { return s.ln.Addr() }
 
@@ -108,7 +112,11 @@ func (s *sharedSocket) join(*Worker, *listen.Counters) ([]sock.FD, error) {
 	return []sock.FD{s.ln.Descriptor()}, nil
 }
 
-func (s *sharedSocket) forListenFDs(int) (sock.FD, error) { return blocking(s.ln.Descriptor()) }
+func (s *sharedSocket) forListenFDs(int) (sock.FD, error) {
+	fd, first := s.ln.Descriptor(), !s.given
+	s.given = true
+	return fd, makeBlocking(fd, first)
+}
 
 // leave wakes the other workers if one is gone: the kernel may have woken just
 // that one for a connection (EPOLLEXCLUSIVE). SHUT_WR ends nothing on a
@@ -133,6 +141,7 @@ type reusePort struct {
 	network, asked string
 	bound          net.Addr                 // of the first member: port 0 is a number by now
 	members        map[int]*listen.Listener // by slot
+	given          map[int]bool             // by slot: to a program that knows only LISTEN_FDS
 }
 
 func (g *reusePort) address() net.Addr { return g.bound }
@@ -168,15 +177,14 @@ func (g *reusePort) join(w *Worker, counters *listen.Counters) ([]sock.FD, error
 	if err != nil {
 		return nil, err
 	}
-	// A program that knows only LISTEN_FDS may have got it blocking.
-	if err := unix.SetNonblock(int(ln.Descriptor()), true); err != nil {
-		return nil, err
-	}
 	queue, err := g.dispatcher.join(w, counters)
 	if err != nil {
 		return nil, err
 	}
 	g.shut(ln.Descriptor())
+	if err := unix.SetNonblock(int(ln.Descriptor()), true); err != nil { // see forListenFDs
+		return nil, os.NewSyscallError("fcntl", err)
+	}
 	return []sock.FD{ln.Descriptor(), queue}, nil
 }
 
@@ -186,7 +194,11 @@ func (g *reusePort) leave(w *Worker, gone bool) {
 	if ln == nil || g.has(ln.Descriptor()) {
 		return
 	}
-	if err := g.open(ln.Descriptor()); err != nil {
+	err := unix.SetNonblock(int(ln.Descriptor()), true) // see forListenFDs
+	if err == nil {
+		err = g.open(ln.Descriptor())
+	}
+	if err != nil {
 		g.log.Error("cannot accept for a worker that left", "worker", w.ID, "err", err)
 	}
 }
@@ -196,8 +208,12 @@ func (g *reusePort) forListenFDs(slot int) (sock.FD, error) {
 	if err != nil {
 		return sock.None, err
 	}
-	g.shut(ln.Descriptor()) // it is that program's alone, and blocking
-	return blocking(ln.Descriptor())
+	fd, first := ln.Descriptor(), !g.given[slot]
+	if first {
+		g.given[slot] = true
+		g.shut(fd) // it is that program's alone
+	}
+	return fd, makeBlocking(fd, first)
 }
 
 func (g *reusePort) stop() {
@@ -215,8 +231,12 @@ func (g *reusePort) close() {
 	}
 }
 
-// blocking makes a listening socket as sd_listen_fds(3) promises it: a simple
-// server calls accept without asking whether it may block.
-func blocking(fd sock.FD) (sock.FD, error) {
-	return fd, unix.SetNonblock(int(fd), false)
+// makeBlocking makes a listening socket as sd_listen_fds(3) promises it: a simple
+// server calls accept without asking whether it may block. Only before it is
+// first given away: workers that have it may have made it non-blocking for all.
+func makeBlocking(fd sock.FD, first bool) error {
+	if !first {
+		return nil
+	}
+	return os.NewSyscallError("fcntl", unix.SetNonblock(int(fd), false))
 }

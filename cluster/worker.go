@@ -144,6 +144,9 @@ func (w *Worker) handle(m message) error {
 			w.state = StateOnline
 		}
 		w.mu.Unlock()
+		// It knows more than LISTEN_FDS, so until it listens others get what
+		// comes to a socket of its own.
+		p.leaveAll(w, false, false)
 		p.emit(Event{Kind: Online, Worker: w})
 	case opListen:
 		if m.Key == nil || m.Config == nil {

@@ -94,7 +94,7 @@ func claim(path string, mode os.FileMode) (*unixFile, error) {
 		return f, err
 	}
 	defer unix.Close(pin)
-	f.dev, f.ino = st.Dev, st.Ino
+	f.dev, f.ino = uint64(st.Dev), st.Ino
 	if want := uint32(mode); mode != 0 && st.Mode&0o777 != want {
 		// Through the descriptor, as the path may mean another file by now.
 		if err := unix.Chmod("/proc/self/fd/"+strconv.Itoa(pin), want); err != nil {
@@ -110,7 +110,7 @@ func (f *unixFile) remove() {
 		return
 	}
 	var st unix.Stat_t
-	if unix.Lstat(f.path, &st) == nil && st.Dev == f.dev && st.Ino == f.ino {
+	if unix.Lstat(f.path, &st) == nil && uint64(st.Dev) == f.dev && st.Ino == f.ino {
 		unix.Unlink(f.path)
 	}
 }
@@ -144,7 +144,7 @@ func removeDead(path string, t sock.Type) error {
 	if holders, _ := backlog.Holders(sock.UnixAddr(path)); len(holders) > 0 || !refuses(path, t) {
 		return unix.EADDRINUSE
 	}
-	(&unixFile{path, st.Dev, st.Ino}).remove()
+	(&unixFile{path, uint64(st.Dev), st.Ino}).remove()
 	return nil
 }
 
