@@ -10,7 +10,10 @@ import (
 	"onconn/sock"
 )
 
-// fork starts a worker in a slot that is free.
+// anySlot asks for the first slot that is free.
+const anySlot = -1
+
+// fork starts a worker in a slot.
 func (p *Primary) fork(slot int, env ...string) (*Worker, error) {
 	w, pidfd, err := p.enter(slot, env)
 	if err != nil {
@@ -29,6 +32,12 @@ func (p *Primary) enter(slot int, env []string) (*Worker, sock.FD, error) {
 	defer p.mu.Unlock()
 	if p.ending {
 		return nil, sock.None, errEnding
+	}
+	if slot == anySlot {
+		for slot = 0; p.workers[slot] != nil || p.crashes[slot] != nil && p.crashes[slot].pending; slot++ {
+		}
+	} else if p.workers[slot] != nil {
+		return nil, sock.None, errTaken
 	}
 	p.lastID++
 	w := &Worker{ID: p.lastID, Slot: slot, primary: p, exited: make(chan struct{})}
@@ -198,7 +207,7 @@ func (p *Primary) restart(slot int, b *backoff) {
 	b.pending = false
 	p.mu.Unlock()
 	_, err := p.fork(slot)
-	if err == nil || err == errEnding {
+	if err == nil || err == errEnding || err == errTaken {
 		return
 	}
 	p.mu.Lock()

@@ -47,7 +47,7 @@ func ParsePolicy(s string) (func() Policy, error) {
 		}
 		return func() Policy { return NewWeighted(weights...) }, nil
 	}
-	return nil, fmt.Errorf("unknown policy %q: it is round-robin, least-loaded, source-hash or weighted=3,1,...", s)
+	return nil, fmt.Errorf("unknown policy %q: it is round-robin, least-loaded, source-hash or weighted=N,N,... with a weight for each worker", s)
 }
 
 // NewRoundRobin gives each worker its turn.

@@ -89,6 +89,7 @@ const (
 
 var (
 	errEnding = errors.New("the cluster is being shut down")
+	errTaken  = errors.New("the slot has a worker")
 	errTwice  = errors.New("the worker has that listener already")
 )
 
@@ -126,7 +127,7 @@ func New(cfg Config) (*Primary, error) {
 		return nil, errors.New("cluster: a worker can't be a primary: check IsPrimary first")
 	}
 	if cfg.Workers == 0 {
-		cfg.Workers = runtime.NumCPU()
+		cfg.Workers = runtime.GOMAXPROCS(0) // knows a container's share
 	}
 	if cfg.Mode == 0 {
 		cfg.Mode = RoundRobin
@@ -210,7 +211,7 @@ func (p *Primary) Start(ctx context.Context) error {
 	}
 	err := p.openAll(ctx)
 	for i := 0; err == nil && i < p.cfg.Workers; i++ {
-		_, err = p.fork(i)
+		_, err = p.fork(anySlot)
 	}
 	if err != nil {
 		p.Shutdown(context.WithoutCancel(ctx))
@@ -292,13 +293,7 @@ func (p *Primary) openAll(ctx context.Context) error {
 
 // Fork starts one more worker, with env added to its environment.
 func (p *Primary) Fork(env ...string) (*Worker, error) {
-	p.mu.Lock()
-	slot := 0
-	for p.workers[slot] != nil || p.crashes[slot] != nil && p.crashes[slot].pending {
-		slot++
-	}
-	p.mu.Unlock()
-	return p.fork(slot, env...)
+	return p.fork(anySlot, env...)
 }
 
 // Workers are those that live, by slot.

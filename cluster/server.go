@@ -41,7 +41,11 @@ func (p *Primary) provide(w *Worker, m message) error {
 	if err != nil {
 		return w.channel.send(message{Op: opReply, Seq: m.Seq, Error: remoteErrorOf(err)})
 	}
-	return s.seat(w, m.Seq)
+	seated, err := s.seat(w, m.Seq)
+	if seated {
+		p.emit(Event{Kind: Listening, Worker: w, Addr: s.sharing.address()})
+	}
+	return err
 }
 
 // find returns the server of k, and opens it if there is none. The first worker
@@ -68,12 +72,13 @@ func (p *Primary) find(k key, cfg listen.Config, mode Mode) (*server, error) {
 	return s, nil
 }
 
-// seat lets the worker take connections of s, and tells it how.
-func (s *server) seat(w *Worker, seq uint64) error {
+// seat lets the worker take connections of s, and tells it how, or why it can't.
+// An error means that it could not be told.
+func (s *server) seat(w *Worker, seq uint64) (seated bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	refuse := func(err error) error {
-		return w.channel.send(message{Op: opReply, Seq: seq, Error: remoteErrorOf(err)})
+	refuse := func(err error) (bool, error) {
+		return false, w.channel.send(message{Op: opReply, Seq: seq, Error: remoteErrorOf(err)})
 	}
 	if s.shut || w.State() >= StateDraining {
 		return refuse(errEnding)
@@ -96,10 +101,9 @@ func (s *server) seat(w *Worker, seq uint64) error {
 	reply := message{Op: opReply, Seq: seq, Mode: s.mode, Line: line, MaxConns: w.primary.cfg.MaxConns, Addr: remoteAddrOf(addr)}
 	if err := w.channel.send(reply, fds...); err != nil {
 		s.unseat(w, true)
-		return err
+		return false, err
 	}
-	w.primary.emit(Event{Kind: Listening, Worker: w, Addr: addr})
-	return nil
+	return true, nil
 }
 
 // leave undoes seat. gone: the worker takes nothing more. forGood: nobody in

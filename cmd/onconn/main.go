@@ -21,10 +21,6 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-func usagef(format string, args ...any) error {
-	return usageError{fmt.Errorf(format, args...)}
-}
-
 func main() { os.Exit(execute(os.Args[1:])) }
 
 func execute(args []string) int {
