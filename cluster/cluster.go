@@ -105,9 +105,11 @@ func OnMessage(f func(json.RawMessage)) error {
 }
 
 // Draining is closed when this worker was asked to go, or its primary died, and
-// no connection waits for it any more. A server that has idle connections
-// closes them then (http.Server.Shutdown does), and finishes the others. It is
-// never closed in a primary.
+// no connection waits for it any more. A server closes idle connections then and
+// finishes the others; Accept returns [net.ErrClosed] when all are over. For
+// net/http call http.Server.SetKeepAlivesEnabled(false). Its Shutdown would
+// close connections whose first request is still on its way. Draining is nil in
+// a primary.
 func Draining() <-chan struct{} {
 	s, err := worker()
 	if err != nil {

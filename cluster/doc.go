@@ -11,7 +11,12 @@
 //	}
 //	ln, err := cluster.Listen("tcp", ":8000")
 //	...
-//	return http.Serve(ln, handler)
+//	srv := &http.Server{Handler: handler}
+//	go func() {
+//		<-cluster.Draining()
+//		srv.SetKeepAlivesEnabled(false)
+//	}()
+//	return srv.Serve(ln) // net.ErrClosed after a drain
 //
 // Connections reach the workers in one of three ways, which the worker's code
 // can't tell apart. [RoundRobin]: the primary accepts and hands over through a

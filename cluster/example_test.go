@@ -2,8 +2,10 @@ package cluster_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -36,10 +38,12 @@ func Example() {
 		fmt.Fprintf(w, "hello from worker %d\n", cluster.ID())
 	})}
 	go func() {
-		<-cluster.Draining() // asked to go: finish, and close idle connections
-		srv.Shutdown(context.Background())
+		<-cluster.Draining() // asked to go: close idle connections, finish the others
+		srv.SetKeepAlivesEnabled(false)
 	}()
-	srv.Serve(ln)
+	if err := srv.Serve(ln); !errors.Is(err, net.ErrClosed) {
+		log.Fatal(err)
+	}
 }
 
 // In a primary, Listen is an ordinary listen.

@@ -133,6 +133,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		return nil, err
 	case <-l.self.ending:
 	}
+	l.Listener.Close() // at once: what came now would wait for nobody
 	l.finish()
 	select {
 	case <-l.self.done:
@@ -145,6 +146,22 @@ func (l *listener) Accept() (net.Conn, error) {
 // go to other workers.
 func (l *listener) Close() error {
 	err := l.Listener.Close()
+	select {
+	case <-l.finished: // then Accept has closed it, or a Close before
+		if !l.isClosed() {
+			err = nil
+		}
+	default:
+	}
 	l.leave()
 	return err
+}
+
+func (l *listener) isClosed() bool {
+	select {
+	case <-l.closed:
+		return true
+	default:
+		return false
+	}
 }

@@ -96,8 +96,9 @@ func (l Load) total() int64 { return l.Active + l.Queued }
 
 // NewSourceHash keeps the connections of one client address together, whatever
 // its port: the worker with the highest hash of client and slot has them, so
-// that a worker which leaves or comes moves only its own share. Clients on unix
-// sockets have no address and share one worker.
+// that a worker which leaves or comes moves only its own share; until all
+// workers listen, those that do share everybody. Clients on unix sockets have no
+// address and share one worker.
 func NewSourceHash() Policy { return sourceHash{} }
 
 type sourceHash struct{}

@@ -122,12 +122,15 @@ func (s *sharedSocket) forListenFDs(int) (sock.FD, error) {
 // that one for a connection (EPOLLEXCLUSIVE). SHUT_WR ends nothing on a
 // listening socket, but wakes all who wait for it (inet_shutdown: sk_state_change).
 func (s *sharedSocket) leave(_ *Worker, gone bool) {
-	if gone {
-		s.ln.Descriptor().Shutdown(unix.SHUT_WR)
+	if fd := s.ln.Descriptor(); gone && fd != sock.None {
+		fd.Shutdown(unix.SHUT_WR)
 	}
 }
 
-func (s *sharedSocket) stop()          {}
+// stop gives up the primary's own descriptor: the socket listens on until the
+// last worker has taken what waits and closed its own.
+func (s *sharedSocket) stop() { s.ln.Close() }
+
 func (s *sharedSocket) waiting() int64 { return 0 }
 func (s *sharedSocket) room()          {}
 func (s *sharedSocket) close()         { s.ln.Close() }
@@ -141,7 +144,8 @@ type reusePort struct {
 	network, asked string
 	bound          net.Addr                 // of the first member: port 0 is a number by now
 	members        map[int]*listen.Listener // by slot
-	given          map[int]bool             // by slot: to a program that knows only LISTEN_FDS
+	stopped        bool
+	given          map[int]bool // by slot: to a program that knows only LISTEN_FDS
 }
 
 func (g *reusePort) address() net.Addr { return g.bound }
@@ -191,7 +195,7 @@ func (g *reusePort) join(w *Worker, counters *listen.Counters) ([]sock.FD, error
 func (g *reusePort) leave(w *Worker, gone bool) {
 	g.dispatcher.leave(w, gone)
 	ln := g.members[w.Slot]
-	if ln == nil || g.has(ln.Descriptor()) {
+	if ln == nil || g.stopped || g.has(ln.Descriptor()) {
 		return
 	}
 	err := unix.SetNonblock(int(ln.Descriptor()), true) // see forListenFDs
@@ -216,11 +220,15 @@ func (g *reusePort) forListenFDs(slot int) (sock.FD, error) {
 	return fd, makeBlocking(fd, first)
 }
 
+// stop gives up the primary's own descriptors, as in sharedSocket. Sockets that
+// no worker has end with that.
 func (g *reusePort) stop() {
+	g.stopped = true
 	for _, ln := range g.members {
 		if g.has(ln.Descriptor()) {
 			g.finish(ln.Descriptor())
 		}
+		ln.Close()
 	}
 }
 

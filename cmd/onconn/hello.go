@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -26,7 +25,7 @@ const notifyEvery = 200 * time.Millisecond
 
 // hello is the built-in worker: it says hello on all addresses until it is
 // asked to go.
-func hello(addresses []cluster.Address, drain time.Duration) error {
+func hello(addresses []cluster.Address) error {
 	var count atomic.Int64
 	id := strconv.Itoa(cluster.ID())
 	srv := &http.Server{
@@ -47,22 +46,25 @@ func hello(addresses []cluster.Address, drain time.Duration) error {
 	}
 	tick := time.NewTicker(notifyEvery)
 	defer tick.Stop()
-	for {
+	draining := cluster.Draining()
+	for open := len(addresses); open > 0; {
 		select {
 		case <-tick.C:
 			notify(&count)
+		case <-draining:
+			// Not Shutdown, which closes connections whose first request is
+			// still on its way. Serve ends by itself when all are over.
+			srv.SetKeepAlivesEnabled(false)
+			draining = nil
 		case err := <-served:
 			if !errors.Is(err, net.ErrClosed) {
 				return err
 			}
-		case <-cluster.Draining():
-			ctx, cancel := context.WithTimeout(context.Background(), drain)
-			defer cancel()
-			err := srv.Shutdown(ctx)
-			notify(&count)
-			return err
+			open--
 		}
 	}
+	notify(&count)
+	return nil
 }
 
 // notify sends the count. A primary that is gone doesn't want it any more.

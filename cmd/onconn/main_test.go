@@ -317,3 +317,39 @@ func TestSecondSignal(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 }
+
+// A connection whose first request is still on its way when the drain begins is
+// answered.
+func TestLateRequestIsAnswered(t *testing.T) {
+	for _, mode := range []string{"rr", "shared", "reuseport"} {
+		t.Run(mode, func(t *testing.T) {
+			s := serve(t, "-n", "1", "-m", mode, "-l", "127.0.0.1:0")
+			addr := s.line(`listening on (\S+)`)[1]
+			c, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			s.line(`^numReqs = 0  #1 1 \(1 open\)`)
+			s.cmd.Process.Signal(syscall.SIGINT)
+			for open := true; open; { // until the worker has closed its listener
+				other, err := net.Dial("tcp", addr)
+				if open = err == nil; open {
+					other.Close()
+				}
+			}
+			io.WriteString(c, "GET / HTTP/1.1\r\nHost: late\r\n\r\n")
+			c.SetReadDeadline(time.Now().Add(10 * time.Second))
+			r, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.StatusCode != 200 || !r.Close {
+				t.Errorf("the answer is %s, Connection: close is %v", r.Status, r.Close)
+			}
+			if code := s.stop(0); code != 0 {
+				t.Errorf("exit code %d", code)
+			}
+		})
+	}
+}

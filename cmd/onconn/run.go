@@ -62,7 +62,7 @@ Modes:
 				return usageError{err}
 			}
 			if cluster.IsWorker() {
-				return hello(f.addresses, f.drain)
+				return hello(f.addresses)
 			}
 			return f.run()
 		},
