@@ -38,8 +38,9 @@ func Listen(network, address string) (net.Listener, error) {
 
 // ListenConfig is how a listener of a cluster is opened.
 type ListenConfig struct {
-	// Config is for the socket. Among workers, the first that listens on an
-	// address decides.
+	// Config is for the socket and the connections. Among workers, the first
+	// that listens on an address decides on the socket. Counters in a worker
+	// are the primary's.
 	listen.Config
 
 	// Mode is how connections reach the workers; 0: as the primary's Config
@@ -87,20 +88,15 @@ func Send(v any) error {
 }
 
 // OnMessage sets the function that gets what [Worker.Send] sends to this
-// worker, one message at a time. What came before is kept for it, up to 1,024
-// messages. While it runs, the worker hears nothing else from the primary.
+// worker, one message at a time, on a goroutine of its own. What came before is
+// kept for it, up to 1,024 messages; while more than that wait for f, the worker
+// hears nothing else from the primary.
 func OnMessage(f func(json.RawMessage)) error {
 	s, err := worker()
 	if err != nil {
 		return err
 	}
-	s.hearing.Lock()
-	defer s.hearing.Unlock()
-	s.onMessage = f
-	for _, data := range s.early {
-		f(data)
-	}
-	s.early = nil
+	s.onMessage(f)
 	return nil
 }
 

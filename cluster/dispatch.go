@@ -2,14 +2,15 @@ package cluster
 
 import (
 	"errors"
-	"io"
 	"log/slog"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"onconn/accept"
+	"onconn/backlog"
 	"onconn/fdpass"
 	"onconn/listen"
 	"onconn/sock"
@@ -22,7 +23,7 @@ type dispatcher struct {
 	loop      *accept.Loop
 	log       *slog.Logger
 	policy    Policy
-	maxQueued int64 // per worker: handed over and not yet taken
+	maxQueued int   // per worker: handed over and not yet taken
 	maxActive int64 // per worker: taken and not yet closed; 0: any
 
 	mu      sync.Mutex
@@ -39,7 +40,7 @@ type dispatcher struct {
 func newDispatcher(p *Primary) *dispatcher {
 	return &dispatcher{
 		loop: p.loop, log: p.log, policy: p.cfg.Policy(),
-		maxQueued: int64(p.cfg.MaxQueued), maxActive: int64(p.cfg.MaxConns), paused: true,
+		maxQueued: p.cfg.MaxQueued, maxActive: int64(p.cfg.MaxConns), paused: true,
 	}
 }
 
@@ -48,8 +49,10 @@ type seat struct {
 	worker   *Worker
 	queue    *fdpass.Queue
 	counters *listen.Counters
-	sent     int64 // connections in its queue, ever
-	full     bool  // the kernel said so; until it has taken some
+	limit    int64     // of the queue
+	sent     int64     // connections put into the queue, ever
+	fullAt   int64     // what was queued when the kernel refused more; 0: it didn't
+	failed   time.Time // when the kernel refused for another reason
 }
 
 // A leaver is the queue of a worker that gets no more connections.
@@ -102,15 +105,25 @@ func (d *dispatcher) has(fd sock.FD) bool {
 	return slices.ContainsFunc(d.sources, func(t *tap) bool { return t.fd == fd })
 }
 
-// finish takes what waits on fd now, and accepts from it no more.
+// empty reports whether no worker takes connections.
+func (d *dispatcher) empty() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.seats) == 0
+}
+
+// finish takes what waits on fd now, and accepts from it no more. Under load
+// something always waits, so it ends after one queue's length.
 func (d *dispatcher) finish(fd sock.FD) {
 	d.shut(fd)
-	for {
+	q, _ := backlog.Of(fd)
+	for range max(q.Capacity(), q.Depth) {
 		conn, peer, err := fd.Accept()
-		if err != nil {
+		if err == nil {
+			d.onconnection(conn, peer)
+		} else if accept.Classify(err) != accept.Retry {
 			return
 		}
-		d.onconnection(conn, peer)
 	}
 }
 
@@ -121,7 +134,12 @@ func (d *dispatcher) join(w *Worker, counters *listen.Counters) (sock.FD, error)
 	if err != nil {
 		return sock.None, err
 	}
-	s := &seat{worker: w, queue: q, counters: counters, sent: counters.Accepted.Load()}
+	limit, err := q.SetLimit(d.maxQueued)
+	if err != nil {
+		q.Close()
+		return sock.None, err
+	}
+	s := &seat{worker: w, queue: q, counters: counters, limit: int64(min(limit, d.maxQueued)), sent: counters.Accepted.Load()}
 	d.mu.Lock()
 	i, _ := slices.BinarySearchFunc(d.seats, w.Slot, func(s *seat, slot int) int { return s.worker.Slot - slot })
 	d.seats = slices.Insert(d.seats, i, s)
@@ -148,6 +166,9 @@ func (d *dispatcher) leave(w *Worker, gone bool) {
 			l.gone = l.gone || gone
 		}
 	}
+	if len(d.seats) == 0 {
+		d.pause()
+	}
 	d.refill()
 }
 
@@ -166,9 +187,6 @@ func (d *dispatcher) onconnection(fd sock.FD, peer sock.Addr) {
 func (d *dispatcher) room() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, s := range d.seats {
-		s.full = false
-	}
 	d.refill()
 }
 
@@ -205,10 +223,15 @@ func (d *dispatcher) takeBack() bool {
 			return !slices.ContainsFunc(d.left, func(l *leaver) bool { return l.gone && queued(l.queue) > 0 })
 		}
 		fd, peer, err := l.queue.Steal()
-		if err != nil {
-			if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, io.EOF) {
-				d.log.Error("cannot take a connection back", "worker", l.worker.ID, "err", err)
-			}
+		switch class := accept.Classify(err); {
+		case err == nil:
+		case class == accept.Exhausted: // it waits in the queue
+			d.later()
+			return false
+		case class == accept.Retry:
+			d.log.Error("a connection came to nothing on its way to a worker", "worker", l.worker.ID, "err", err)
+			continue
+		default: // the queue is empty
 			l.queue.Close()
 			d.left = d.left[1:]
 			continue
@@ -234,23 +257,40 @@ func (d *dispatcher) place(r fdpass.Record) bool {
 			r.FD.Close() // the one in the queue keeps the connection
 			return true
 		}
-		if !errors.Is(err, unix.EAGAIN) {
-			d.log.Error("cannot hand a connection over", "worker", s.worker.ID, "err", err)
-		}
-		s.full = true
+		d.refused(s, err)
 	}
+}
+
+// refused notes why a seat's queue takes nothing now.
+func (d *dispatcher) refused(s *seat, err error) {
+	if errors.Is(err, unix.EAGAIN) {
+		s.fullAt = queued(s.queue)
+	} else {
+		d.log.Error("cannot hand a connection over", "worker", s.worker.ID, "err", err)
+	}
+	if s.fullAt == 0 { // nobody will say when it is better
+		s.failed = time.Now()
+		d.later()
+	}
+}
+
+// retryAfter is when what failed for want of memory or descriptors is tried
+// again.
+const retryAfter = 10 * time.Millisecond
+
+// later tries again what had no room.
+func (d *dispatcher) later() {
+	time.AfterFunc(retryAfter, func() { d.loop.Post(d.room) })
 }
 
 // choose asks the policy among those that have room.
 func (d *dispatcher) choose(peer sock.Addr) *seat {
 	d.loads, d.choice = d.loads[:0], d.choice[:0]
 	for _, s := range d.seats {
-		l := Load{Slot: s.worker.Slot, Active: s.counters.Active.Load(), Queued: s.queued(d.maxQueued)}
-		if s.full || l.Queued >= d.maxQueued || d.maxActive > 0 && l.Active+l.Queued >= d.maxActive {
-			continue
+		if l, ok := d.load(s); ok {
+			d.loads = append(d.loads, l)
+			d.choice = append(d.choice, s)
 		}
-		d.loads = append(d.loads, l)
-		d.choice = append(d.choice, s)
 	}
 	if len(d.choice) == 0 {
 		return nil
@@ -262,12 +302,35 @@ func (d *dispatcher) choose(peer sock.Addr) *seat {
 	return d.choice[i]
 }
 
+// load is what a seat has, and whether there is room for more.
+func (d *dispatcher) load(s *seat) (l Load, room bool) {
+	most := s.limit
+	if d.maxActive > 0 {
+		most = min(most, d.maxActive)
+	}
+	l = Load{Slot: s.worker.Slot, Active: s.counters.Active.Load(), Queued: s.queued(most)}
+	if s.fullAt > 0 && queued(s.queue) < s.fullAt {
+		s.fullAt = 0
+	}
+	room = s.fullAt == 0 && l.Queued < s.limit && (d.maxActive == 0 || l.Active+l.Queued < d.maxActive) &&
+		(s.failed.IsZero() || time.Since(s.failed) >= retryAfter)
+	return l, room
+}
+
+// hasRoom reports whether some seat has room.
+func (d *dispatcher) hasRoom() bool {
+	return slices.ContainsFunc(d.seats, func(s *seat) bool {
+		_, room := d.load(s)
+		return room
+	})
+}
+
 // queued is how many connections wait in the seat's queue. The difference of
 // two counters costs no system call; the kernel is asked only when it says that
-// there is no room, since a record that was spoiled on the way was never taken.
-func (s *seat) queued(limit int64) int64 {
+// there are too many, since a record that was spoiled on the way was never taken.
+func (s *seat) queued(most int64) int64 {
 	n := s.sent - s.counters.Accepted.Load()
-	if n >= limit {
+	if n >= most {
 		n = queued(s.queue)
 		s.sent = s.counters.Accepted.Load() + n
 	}
@@ -294,9 +357,8 @@ func (d *dispatcher) pause() {
 	}
 	for _, s := range d.seats {
 		s.worker.board.header().wanted.Store(true)
-		s.full = s.full && queued(s.queue) > 0
 	}
-	if len(d.hand) > 0 && d.choose(d.hand[0].Peer) != nil {
+	if len(d.hand) > 0 && d.hasRoom() {
 		d.loop.Post(d.room)
 	}
 }

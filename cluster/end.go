@@ -2,12 +2,9 @@ package cluster
 
 import (
 	"context"
+	"slices"
 	"time"
 )
-
-// finishTime is how long a program may take to accept what still waits when its
-// worker is asked to go.
-const finishTime = time.Second
 
 // tick is how often a worker that goes looks whether its connections are over.
 const tick = 10 * time.Millisecond
@@ -36,15 +33,19 @@ func (s *self) isEnding() bool {
 func (s *self) finish() {
 	listeners := s.open()
 	for _, l := range listeners {
-		l.Finish()
+		l.inner.Finish()
 	}
-	late, stop := context.WithTimeout(context.Background(), finishTime)
+	limit := finishTime
+	if s.limited() {
+		limit = s.drain // what waits may have to wait for others to end
+	}
+	late, stop := context.WithTimeout(context.Background(), limit)
 	defer stop()
 	for _, l := range listeners {
 		select {
 		case <-l.finished:
 		case <-late.Done():
-			l.Listener.Close()
+			l.inner.Close()
 		}
 	}
 	close(s.draining)
@@ -53,6 +54,11 @@ func (s *self) finish() {
 	}
 	close(s.done)
 	s.channel.send(message{Op: opDone})
+}
+
+// limited reports whether a listener has a limit of connections.
+func (s *self) limited() bool {
+	return slices.ContainsFunc(s.open(), func(l *listener) bool { return l.limited })
 }
 
 // open are the listeners that are not closed.

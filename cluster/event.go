@@ -19,8 +19,7 @@ const (
 	Listening
 	// Messaged: it sent Data.
 	Messaged
-	// Disconnected: its channel is closed, by either side. It gets no more
-	// connections.
+	// Disconnected: it has gone, and what it had not taken went to others.
 	Disconnected
 	// Exited: the process has ended with Status. It comes after Disconnected.
 	Exited

@@ -1,9 +1,6 @@
 package cluster
 
 import (
-	"context"
-	"fmt"
-	"math/rand/v2"
 	"syscall"
 	"time"
 
@@ -15,8 +12,13 @@ const anySlot = -1
 
 // fork starts a worker in a slot.
 func (p *Primary) fork(slot int, env ...string) (*Worker, error) {
-	w, pidfd, err := p.enter(slot, env)
+	w, err := p.reserve(slot)
 	if err != nil {
+		return nil, err
+	}
+	pidfd, err := p.launch(w, env)
+	if err != nil {
+		p.release(w)
 		return nil, err
 	}
 	p.emit(Event{Kind: Forked, Worker: w})
@@ -24,30 +26,50 @@ func (p *Primary) fork(slot int, env ...string) (*Worker, error) {
 		defer p.attended.Done()
 		p.attend(w, pidfd)
 	}()
+	if p.enter(w) { // Shutdown doesn't know of it
+		p.retire(w)
+	}
 	return w, nil
 }
 
-func (p *Primary) enter(slot int, env []string) (*Worker, sock.FD, error) {
+// reserve takes a slot for a worker that is to be started. Shutdown waits for it
+// from then on.
+func (p *Primary) reserve(slot int) (*Worker, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ending {
-		return nil, sock.None, errEnding
-	}
-	if slot == anySlot {
-		for slot = 0; p.workers[slot] != nil || p.crashes[slot] != nil && p.crashes[slot].pending; slot++ {
+	switch {
+	case !p.started:
+		return nil, errNotStarted
+	case p.ending:
+		return nil, errEnding
+	case slot == anySlot:
+		for slot = 0; p.taken[slot] || p.crashes[slot] != nil && p.crashes[slot].pending; slot++ {
 		}
-	} else if p.workers[slot] != nil {
-		return nil, sock.None, errTaken
+	case p.taken[slot]:
+		return nil, errTaken
 	}
+	p.taken[slot] = true
+	p.attended.Add(1)
 	p.lastID++
-	w := &Worker{ID: p.lastID, Slot: slot, primary: p, exited: make(chan struct{})}
-	pidfd, err := p.launch(w, env)
-	if err != nil {
-		return nil, sock.None, err
+	return &Worker{ID: p.lastID, Slot: slot, primary: p, exited: make(chan struct{})}, nil
+}
+
+// release undoes reserve.
+func (p *Primary) release(w *Worker) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.taken, w.Slot)
+	p.attended.Done()
+}
+
+// enter makes it one of the workers, and reports whether these are asked to go.
+func (p *Primary) enter(w *Worker) (ending bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w.State() != StateDead {
+		p.workers[w.Slot] = w
 	}
-	p.workers[slot] = w
-	p.attended.Add(1) // before mu is given up: drain waits for all there are
-	return w, pidfd, nil
+	return p.ending
 }
 
 // launch starts the process of w, whose first message already waits for it.
@@ -88,16 +110,20 @@ func (p *Primary) launch(w *Worker, env []string) (pidfd sock.FD, err error) {
 func (p *Primary) attend(w *Worker, pidfd sock.FD) {
 	said := make(chan error, 1)
 	go func() { said <- p.listenTo(w) }()
-	status := wait(w.PID, pidfd)
-	asked := w.ExitedAfterDisconnect()
+	awaitExit(w.PID, pidfd)
+	status := w.reap()
 	w.channel.conn.SetReadDeadline(time.Now().Add(lastWords))
 	err := <-said
+	p.remove(w, w.ExitedAfterDisconnect())
 	p.emit(Event{Kind: Disconnected, Worker: w, Err: err})
-	p.remove(w, asked)
 	p.emit(Event{Kind: Exited, Worker: w, Status: status})
 	close(w.exited)
-	p.replace(w, status, asked)
+	p.replace(w, status)
 }
+
+// lastWords is how long the messages of a worker that has exited are read: a
+// process that inherited its channel may hold it open for ever.
+const lastWords = time.Second
 
 // listenTo handles what a worker says until its channel ends. One that lives on
 // without a channel can't be told anything, so it must go.
@@ -108,7 +134,7 @@ func (p *Primary) listenTo(w *Worker) error {
 		w.Kill(syscall.SIGKILL)
 	} else if w.State() == StateOnline {
 		p.leaveAll(w, true, false)
-		p.done(w)
+		p.running.Go(func() { p.hurry(w, doneGrace) })
 	}
 	return err
 }
@@ -117,6 +143,9 @@ func (p *Primary) listenTo(w *Worker) error {
 func (p *Primary) leaveAll(w *Worker, gone, forGood bool) {
 	for _, s := range p.all() {
 		s.leave(w, gone, forGood)
+		if forGood {
+			p.tidy(s)
+		}
 	}
 }
 
@@ -127,9 +156,8 @@ func (p *Primary) remove(w *Worker, forGood bool) {
 	w.bury()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.workers[w.Slot] == w {
-		delete(p.workers, w.Slot)
-	}
+	delete(p.workers, w.Slot)
+	delete(p.taken, w.Slot)
 }
 
 // all are the servers that are open.
@@ -142,148 +170,6 @@ func (p *Primary) all() (all []*server) {
 	return all
 }
 
-// lastWords is how long the messages of a worker that has exited are read: a
-// process that inherited its channel may hold it open for ever.
-const lastWords = time.Second
-
-// backoff spaces the restarts of a slot whose workers end by themselves.
-type backoff struct {
-	delay   time.Duration
-	pending bool // a restart is due
-}
-
-const (
-	firstDelay = 100 * time.Millisecond
-	maxDelay   = 10 * time.Second
-	// stable is the age from which on a worker's end starts a new count.
-	stable = 10 * time.Second
-)
-
-// next is the time until the restart: at once for a worker that was stable,
-// then doubling, with a quarter of jitter so that slots don't restart in step.
-func (b *backoff) next(age time.Duration) time.Duration {
-	if age >= stable {
-		b.delay = 0
-		return 0
-	}
-	b.delay = min(max(2*b.delay, firstDelay), maxDelay)
-	return b.delay + rand.N(b.delay/4)
-}
-
-// replace starts a successor for a worker that ended by itself.
-func (p *Primary) replace(w *Worker, status syscall.WaitStatus, asked bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.ending || asked {
-		return
-	}
-	age := time.Since(w.started)
-	p.ready = p.ready || age > time.Second || w.wasUseful()
-	if !p.ready {
-		p.failed++
-		if p.failed >= max(3, p.cfg.Workers) {
-			select {
-			case p.failure <- fmt.Errorf("no worker stays: the last of %d ended after %v with %s",
-				p.failed, age.Round(time.Millisecond), Describe(status)):
-			default:
-			}
-			return
-		}
-	}
-	b := p.crashes[w.Slot]
-	if b == nil {
-		b = &backoff{}
-		p.crashes[w.Slot] = b
-	}
-	delay := b.next(age)
-	b.pending = true
-	p.log.Warn("a worker has ended and will be replaced", "worker", w.ID, "pid", w.PID,
-		"status", Describe(status), "in", delay.Round(time.Millisecond))
-	time.AfterFunc(delay, func() { p.restart(w.Slot, b) })
-}
-
-func (p *Primary) restart(slot int, b *backoff) {
-	p.mu.Lock()
-	b.pending = false
-	p.mu.Unlock()
-	_, err := p.fork(slot)
-	if err == nil || err == errEnding || err == errTaken {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delay := b.next(0)
-	b.pending = true
-	p.log.Error("cannot start a worker", "slot", slot, "err", err, "again in", delay.Round(time.Millisecond))
-	time.AfterFunc(delay, func() { p.restart(slot, b) })
-}
-
-// wasUseful reports whether it ever had a listener.
-func (w *Worker) wasUseful() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.lines) > 0
-}
-
-// Describe says in words how a process ended: "exit status 1", "signal: killed".
-func Describe(status syscall.WaitStatus) string {
-	switch {
-	case status.Signaled() && status.CoreDump():
-		return fmt.Sprintf("signal: %v (core dumped)", status.Signal())
-	case status.Signaled():
-		return fmt.Sprintf("signal: %v", status.Signal())
-	}
-	return fmt.Sprintf("exit status %d", status.ExitStatus())
-}
-
-// retire takes a worker out of all listeners and asks it to go.
-func (p *Primary) retire(w *Worker) {
-	w.mu.Lock()
-	if w.asked || w.state == StateDead {
-		w.mu.Unlock()
-		return
-	}
-	w.asked = true
-	online := w.state == StateOnline
-	w.state = StateDraining
-	w.mu.Unlock()
-	p.leaveAll(w, false, true)
-	if !online || w.channel.send(message{Op: opDisconnect}) != nil {
-		w.Kill(syscall.SIGTERM)
-	}
-	p.running.Go(func() { p.hurry(w) })
-}
-
-// hurry ends a worker that takes longer to go than it may.
-func (p *Primary) hurry(w *Worker) {
-	for _, step := range []struct {
-		after time.Duration
-		sig   syscall.Signal
-	}{{p.cfg.DrainTimeout, syscall.SIGTERM}, {killAfter, syscall.SIGKILL}} {
-		select {
-		case <-w.exited:
-			return
-		case <-time.After(step.after):
-			p.log.Warn("a worker takes too long to go", "worker", w.ID, "pid", w.PID, "signal", step.sig)
-			w.Kill(step.sig)
-		}
-	}
-}
-
-// doneGrace is how long a worker that has nothing left to do may still run.
-const doneGrace = 2 * time.Second
-
-// done: the worker has finished what it had. Its program may not know that.
-func (p *Primary) done(w *Worker) {
-	p.running.Go(func() {
-		select {
-		case <-w.exited:
-		case <-time.After(doneGrace):
-			w.Kill(syscall.SIGTERM)
-		}
-	})
-}
-
 // room: some worker can take connections again.
 func (p *Primary) room() {
 	for _, s := range p.all() {
@@ -292,74 +178,58 @@ func (p *Primary) room() {
 }
 
 // emit hands an event to the goroutine that calls OnEvent.
-func (p *Primary) emit(e Event) { p.events <- e }
+func (p *Primary) emit(e Event) { p.events.push(e) }
 
-// Shutdown drains: no new connections, those that wait are given to workers,
-// and these finish what they have, within the drain timeout or until ctx is
-// done: then the workers are killed. Everything is closed when it returns.
-func (p *Primary) Shutdown(ctx context.Context) {
-	p.shutdown.Do(func() { p.drain(ctx) })
+// retire takes a worker out of all listeners and asks it to go.
+func (p *Primary) retire(w *Worker) {
+	online, first := w.ask()
+	if !first {
+		return
+	}
+	p.leaveAll(w, false, true)
+	if !online || w.channel.send(message{Op: opDisconnect}) != nil {
+		w.Kill(syscall.SIGTERM)
+	}
+	p.running.Go(func() { p.hurry(w, p.drainTime()) })
 }
 
-func (p *Primary) drain(ctx context.Context) {
-	p.mu.Lock()
-	p.ending = true
-	p.mu.Unlock()
-	servers := p.all()
-	for _, s := range servers {
-		s.stop()
+// ask notes that the worker is asked to go: whether it can be told so, and
+// whether this is the first time.
+func (w *Worker) ask() (online, first bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.asked || w.state == StateDead {
+		return false, false
 	}
-	p.handedOver(ctx, servers)
-	workers := p.Workers()
-	for _, w := range workers {
-		p.retire(w)
-	}
-	for _, w := range workers {
+	online = w.state == StateOnline
+	w.asked, w.state = true, StateDraining
+	return online, true
+}
+
+// hurry ends a worker that takes longer to go than it may.
+func (p *Primary) hurry(w *Worker, after time.Duration) {
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		select {
 		case <-w.exited:
-		case <-ctx.Done():
-			w.Kill(syscall.SIGKILL)
-			<-w.exited
+			return
+		case <-time.After(after):
+			p.log.Warn("a worker takes too long to go", "worker", w.ID, "pid", w.PID, "signal", sig)
+			w.Kill(sig)
 		}
+		after = killAfter
 	}
-	p.attended.Wait()
-	for _, s := range servers {
-		s.close()
-	}
-	p.finish()
 }
 
-// finish gives up what begin and the loop have opened.
-func (p *Primary) finish() {
-	p.stopLoop()
-	close(p.events)
-	p.running.Wait()
-	p.loop.Close()
-	p.bell.Close()
-	p.starter.stop()
-	p.null.Close()
-}
+// doneGrace is how long a worker that has nothing left to do may still run.
+const doneGrace = 2 * time.Second
 
-// handedOver waits a little until the workers have taken what was accepted: a
-// worker that is asked to go may close its listener at once.
-func (p *Primary) handedOver(ctx context.Context, servers []*server) {
-	end := time.After(time.Second)
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		var n int64
-		for _, s := range servers {
-			n += s.waiting()
-		}
-		if n == 0 {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-end:
-			return
-		case <-ctx.Done():
-			return
-		}
+// finished: the worker has nothing left. Its program may not know that.
+func (p *Primary) finished(w *Worker) {
+	w.mu.Lock()
+	again := w.idle
+	w.idle = true
+	w.mu.Unlock()
+	if !again {
+		p.running.Go(func() { p.hurry(w, doneGrace) })
 	}
 }

@@ -4,17 +4,20 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"syscall"
+	"time"
 
 	"onconn/fdpass"
 	"onconn/listen"
+	"onconn/sock"
 )
 
 // A listener is a worker's, whose connections come from the primary or from
-// sockets that the primary made.
+// sockets that the primary made. It has what a *net.TCPListener has.
 type listener struct {
-	*listen.Listener
+	inner    *listen.Listener
 	self     *self
-	key      key
+	limited  bool          // by MaxConns
 	finished chan struct{} // closed: it takes nothing more
 	closed   chan struct{} // closed: by the program
 	finish   func()        // closes finished
@@ -39,12 +42,12 @@ func (s *self) listen(k key, cfg listen.Config, mode Mode) (net.Listener, error)
 		s.channel.send(message{Op: opClose, Key: &k})
 		return nil, err
 	}
-	return s.enter(inner, k), nil
+	return s.enter(inner, k, r.MaxConns > 0 || cfg.MaxConns > 0), nil
 }
 
 // enter makes the listener one of this worker's.
-func (s *self) enter(inner *listen.Listener, k key) *listener {
-	l := &listener{Listener: inner, self: s, key: k, finished: make(chan struct{}), closed: make(chan struct{})}
+func (s *self) enter(inner *listen.Listener, k key, limited bool) *listener {
+	l := &listener{inner: inner, self: s, limited: limited, finished: make(chan struct{}), closed: make(chan struct{})}
 	l.finish = sync.OnceFunc(func() { close(l.finished) })
 	l.leave = sync.OnceFunc(func() {
 		close(l.closed)
@@ -59,7 +62,7 @@ func (s *self) enter(inner *listen.Listener, k key) *listener {
 	defer s.mu.Unlock()
 	s.listeners[l] = true
 	if s.isEnding() { // it began while we asked
-		l.Finish()
+		inner.Finish()
 	}
 	return l
 }
@@ -67,9 +70,11 @@ func (s *self) enter(inner *listen.Listener, k key) *listener {
 // adopt makes a listener of the descriptors in r, which it takes ownership of.
 func (s *self) adopt(r reply, cfg listen.Config) (ln *listen.Listener, err error) {
 	cfg.Counters = s.board.counters(r.Line)
-	cfg.MaxConns = r.MaxConns
+	if cfg.MaxConns == 0 || r.MaxConns > 0 && r.MaxConns < cfg.MaxConns {
+		cfg.MaxConns = r.MaxConns
+	}
 	cfg.Backlog = 0 // the primary has called listen
-	cfg.OnConnClose = s.ring
+	cfg.OnConnClose = s.ringAfter(cfg.OnConnClose)
 	switch {
 	case r.Mode == RoundRobin && len(r.fds) == 1:
 		ln, err = cfg.FromSources(r.Addr.netAddr(), fdpass.NewReceiver(r.fds[0]))
@@ -113,39 +118,71 @@ func (s *self) ring() {
 	}
 }
 
+// ringAfter rings when the program has been told of a connection's end.
+func (s *self) ringAfter(tell func()) func() {
+	if tell == nil {
+		return s.ring
+	}
+	return func() {
+		tell()
+		s.ring()
+	}
+}
+
 // Accept waits for a connection. When the worker is asked to go, it first
 // returns what still waits, then waits until all connections of the worker are
 // over, and only then returns net.ErrClosed: a program that ends when its Accept
 // fails loses none of them.
 func (l *listener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err == nil {
-		l.self.ring()
-		return c, nil
+	c, err := l.inner.Accept()
+	if err != nil {
+		return nil, l.ended(err)
 	}
+	l.self.ring()
+	return c, nil
+}
+
+// AcceptFD is Accept for a bare descriptor, as [listen.Listener.AcceptFD].
+func (l *listener) AcceptFD() (sock.FD, sock.Addr, error) {
+	fd, peer, err := l.inner.AcceptFD()
+	if err != nil {
+		return sock.None, sock.Addr{}, l.ended(err)
+	}
+	l.self.ring()
+	return fd, peer, nil
+}
+
+// ended returns err, after the end of this worker if it is because of that.
+func (l *listener) ended(err error) error {
 	if !errors.Is(err, net.ErrClosed) {
-		return nil, err
+		return err
 	}
 	// The program has closed it, or the primary has ended the queue and tells
 	// why, or is dead.
 	select {
 	case <-l.closed:
-		return nil, err
+		return err
 	case <-l.self.ending:
 	}
-	l.Listener.Close() // at once: what came now would wait for nobody
+	l.inner.Close() // at once: what came now would wait for nobody
 	l.finish()
 	select {
 	case <-l.self.done:
 	case <-l.closed:
 	}
-	return nil, err
+	return err
 }
+
+func (l *listener) Addr() net.Addr { return l.inner.Addr() }
+
+func (l *listener) SetDeadline(t time.Time) error { return l.inner.SetDeadline(t) }
+
+func (l *listener) SyscallConn() (syscall.RawConn, error) { return l.inner.SyscallConn() }
 
 // Close closes the listener in this worker. Connections that it has not taken
 // go to other workers.
 func (l *listener) Close() error {
-	err := l.Listener.Close()
+	err := l.inner.Close()
 	select {
 	case <-l.finished: // then Accept has closed it, or a Close before
 		if !l.isClosed() {

@@ -71,8 +71,6 @@ type key struct {
 	Index   int    `json:"index,omitempty"`
 }
 
-func (k key) String() string { return k.Network + " " + k.Address }
-
 // A channel carries messages between the primary and one worker.
 type channel struct {
 	conn *fdpass.Conn

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -49,7 +50,8 @@ type Config struct {
 	Policy func() Policy
 
 	// Listen are listeners that are opened before any worker is started and
-	// stay open whatever the workers do. In Shared and ReusePort mode they are
+	// stay open whatever the workers do. A worker has one of them by listening
+	// on the same network and address, written the same way. In Shared and ReusePort mode they are
 	// also passed as sd_listen_fds(3) describes, so that a program which knows
 	// nothing of this package can be the worker. They are opened as
 	// ListenConfig says.
@@ -64,7 +66,9 @@ type Config struct {
 	MaxQueued int
 
 	// DrainTimeout is how long workers that go may take to finish what they
-	// have; 0: 10 s. Then they get SIGTERM, and 2 s later SIGKILL.
+	// have; 0: 10 s. Then they get SIGTERM, and 2 s later SIGKILL. One that
+	// has nothing left and doesn't end gets SIGTERM after 2 s; connections that
+	// were detached, or taken with AcceptFD, don't hold it.
 	DrainTimeout time.Duration
 
 	// OnEvent, if not nil, is called for each event, one at a time. Messages
@@ -88,9 +92,14 @@ const (
 )
 
 var (
-	errEnding = errors.New("the cluster is being shut down")
-	errTaken  = errors.New("the slot has a worker")
-	errTwice  = errors.New("the worker has that listener already")
+	errNotStarted = errors.New("cluster: the primary has not been started")
+	errStarted    = errors.New("cluster: a primary starts only once")
+	errEnding     = errors.New("the cluster is being shut down")
+	errGoing      = errors.New("the worker was asked to go")
+	errShut       = errors.New("the listener is closed")
+	errTaken      = errors.New("the slot has a worker")
+	errTwice      = errors.New("the worker has that listener already")
+	errInherited  = errors.New("descriptors are the primary's: name it in its Config.Listen")
 )
 
 // A Primary is the process that owns the sockets and runs the workers.
@@ -101,7 +110,7 @@ type Primary struct {
 	bell     sock.FD // an eventfd that workers write to when they have room
 	stopLoop context.CancelFunc
 	starter  *starter
-	events   chan Event
+	events   *eventQueue
 	null     *os.File       // the workers' standard input
 	kept     []*server      // of Config.Listen, in its order
 	attended sync.WaitGroup // one for each worker
@@ -110,15 +119,18 @@ type Primary struct {
 
 	opening sync.Mutex // one listener is opened or closed at a time; before mu
 
-	mu      sync.Mutex
-	servers map[key]*server
-	workers map[int]*Worker // by slot
-	crashes map[int]*backoff
-	lastID  int
-	ready   bool // some worker was of use once
-	failed  int  // workers that ended before any was
-	failure chan error
-	ending  bool
+	mu       sync.Mutex
+	servers  map[key]*server
+	workers  map[int]*Worker // by slot
+	taken    map[int]bool    // slots of these, and of those that are being started
+	crashes  map[int]*backoff
+	lastID   int
+	ready    bool // some worker was of use once
+	failed   int  // workers that ended before any was
+	failure  chan error
+	started  bool
+	ending   bool
+	deadline time.Time // of the end
 }
 
 // New checks the configuration. Nothing is opened or started yet.
@@ -165,7 +177,7 @@ func New(cfg Config) (*Primary, error) {
 	return &Primary{
 		cfg: cfg, log: cfg.Logger,
 		servers: map[key]*server{}, workers: map[int]*Worker{}, crashes: map[int]*backoff{},
-		events: make(chan Event, 1024), failure: make(chan error, 1),
+		events: newEventQueue(), taken: map[int]bool{}, failure: make(chan error, 1),
 	}, nil
 }
 
@@ -180,6 +192,9 @@ func (cfg *Config) findProgram() (err error) {
 		return nil
 	}
 	path, err := exec.LookPath(cfg.Exec)
+	if err == nil {
+		path, err = filepath.Abs(path) // Dir is not for finding it
+	}
 	if err != nil {
 		return fmt.Errorf("cluster: the worker's program: %w", err)
 	}
@@ -206,9 +221,18 @@ func (p *Primary) Run(ctx context.Context) error {
 // Start opens the listeners, starts the workers and returns. A Primary starts
 // once. ctx bounds the resolving of names.
 func (p *Primary) Start(ctx context.Context) error {
+	p.mu.Lock()
+	once := !p.started && !p.ending
+	p.mu.Unlock()
+	if !once {
+		return errStarted
+	}
 	if err := p.begin(); err != nil {
 		return err
 	}
+	p.mu.Lock()
+	p.started = true
+	p.mu.Unlock()
 	err := p.openAll(ctx)
 	for i := 0; err == nil && i < p.cfg.Workers; i++ {
 		_, err = p.fork(anySlot)
@@ -237,11 +261,7 @@ func (p *Primary) begin() (err error) {
 		return err
 	}
 	p.starter = newStarter()
-	p.running.Go(func() {
-		for e := range p.events {
-			p.cfg.OnEvent(e)
-		}
-	})
+	p.running.Go(func() { p.events.run(p.cfg.OnEvent) })
 	return nil
 }
 
@@ -319,12 +339,7 @@ func (p *Primary) command(id, slot int, env []string) (command, error) {
 		args: append([]string{p.cfg.Exec}, p.cfg.Args...),
 		out:  [3]*os.File{p.null, p.cfg.Stdout, p.cfg.Stderr},
 	}
-	for _, v := range slices.Concat(os.Environ(), p.cfg.Env, env) {
-		name, _, _ := strings.Cut(v, "=")
-		if !strings.HasPrefix(name, "LISTEN_") && name != envWorker && name != envChannel {
-			c.env = append(c.env, v)
-		}
-	}
+	c.env = environment(os.Environ(), p.cfg.Env, env)
 	if p.cfg.Mode == RoundRobin {
 		return c, nil
 	}
@@ -336,4 +351,22 @@ func (p *Primary) command(id, slot int, env []string) (command, error) {
 		c.listen = append(c.listen, inherited{fd, fmt.Sprintf("listen%d", i)})
 	}
 	return c, nil
+}
+
+// environment joins lists of variables, of which later ones win, without those
+// that are for this process alone.
+func environment(lists ...[]string) (env []string) {
+	at := map[string]int{envWorker: -1, envChannel: -1, "LISTEN_PID": -1, "LISTEN_FDS": -1, "LISTEN_FDNAMES": -1, "LISTEN_PIDFDID": -1}
+	for _, v := range slices.Concat(lists...) {
+		name, _, _ := strings.Cut(v, "=")
+		i, ok := at[name]
+		switch {
+		case !ok:
+			at[name] = len(env)
+			env = append(env, v)
+		case i >= 0:
+			env[i] = v
+		}
+	}
+	return env
 }

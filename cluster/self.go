@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"onconn/sock"
@@ -29,9 +30,9 @@ type self struct {
 	listeners map[*listener]bool
 	broken    error // the channel's end
 
-	hearing   sync.Mutex // one message at a time
-	onMessage func(json.RawMessage)
-	early     []json.RawMessage // before onMessage was set
+	inbox     chan json.RawMessage
+	heard     atomic.Bool // somebody takes from inbox
+	listening atomic.Pointer[func(json.RawMessage)]
 }
 
 // reply is what the primary says to a listen.
@@ -56,7 +57,7 @@ func newSelf() (*self, error) {
 		return nil, fmt.Errorf("cluster: the channel to the primary: %w", err)
 	}
 	s := &self{
-		channel: c, ending: make(chan struct{}), draining: make(chan struct{}), done: make(chan struct{}),
+		channel: c, ending: make(chan struct{}), draining: make(chan struct{}), done: make(chan struct{}), inbox: make(chan json.RawMessage, maxInbox),
 		replies: map[uint64]chan reply{}, indexes: map[key]bool{}, listeners: map[*listener]bool{},
 	}
 	if err := s.greet(); err != nil {
@@ -151,20 +152,34 @@ func (s *self) ask(m message) (reply, error) {
 	return r, nil
 }
 
-// hear calls the user's function, or keeps the message until there is one.
+// hear keeps a message for the user's function. While there is none, messages
+// beyond maxInbox are lost; else they wait for it.
 func (s *self) hear(data json.RawMessage) {
-	s.hearing.Lock()
-	defer s.hearing.Unlock()
-	switch {
-	case s.onMessage != nil:
-		s.onMessage(data)
-	case len(s.early) < maxEarly:
-		s.early = append(s.early, data)
+	if s.heard.Load() {
+		s.inbox <- data
+		return
+	}
+	select {
+	case s.inbox <- data:
+	default:
 	}
 }
 
-// maxEarly bounds the messages kept for a program that has not called OnMessage.
-const maxEarly = 1024
+// maxInbox bounds the messages that wait for the program.
+const maxInbox = 1024
+
+// onMessage has f called with each message, on a goroutine of its own, so that f
+// may ask the primary for something.
+func (s *self) onMessage(f func(json.RawMessage)) {
+	s.listening.Store(&f)
+	if !s.heard.Swap(true) {
+		go func() {
+			for data := range s.inbox {
+				(*s.listening.Load())(data)
+			}
+		}()
+	}
+}
 
 // orphaned: there is no primary any more. This process drains and exits, even
 // if its program doesn't know how.

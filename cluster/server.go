@@ -16,10 +16,11 @@ type server struct {
 
 	sharing sharing
 
-	mu     sync.Mutex      // over all below, and over sharing's methods but room
-	seated map[*Worker]int // the line on its board
-	slots  map[int]bool    // whose worker, or its successor, is expected
-	shut   bool
+	mu      sync.Mutex      // over all below, and over sharing's methods but room
+	seated  map[*Worker]int // the line on its board
+	slots   map[int]bool    // whose worker, or its successor, is expected
+	stopped bool            // takes no new clients
+	shut    bool
 }
 
 // open makes the sharing. A server that failed to open is never used.
@@ -37,15 +38,42 @@ func (p *Primary) open(ctx context.Context, k key, cfg listen.Config, mode Mode)
 // provide answers a worker that asks for a listener. An error means that its
 // channel is of no use.
 func (p *Primary) provide(w *Worker, m message) error {
-	s, err := p.find(*m.Key, *m.Config, m.Mode)
+	reply, fds, err := p.seat(w, m)
 	if err != nil {
-		return w.channel.send(message{Op: opReply, Seq: m.Seq, Error: remoteErrorOf(err)})
+		reply = message{Error: remoteErrorOf(err)}
 	}
-	seated, err := s.seat(w, m.Seq)
-	if seated {
-		p.emit(Event{Kind: Listening, Worker: w, Addr: s.sharing.address()})
+	reply.Op, reply.Seq = opReply, m.Seq
+	sent := w.channel.send(reply, fds...)
+	closeAll(fds)
+	switch {
+	case err != nil:
+		return sent
+	case sent != nil:
+		p.closed(w, *m.Key)
+		return sent
 	}
-	return err
+	p.emit(Event{Kind: Listening, Worker: w, Addr: reply.Addr.netAddr()})
+	return nil
+}
+
+// seat lets a worker take connections of the listener that it asks for. The
+// result tells it how, and the caller owns the descriptors.
+func (p *Primary) seat(w *Worker, m message) (message, []sock.FD, error) {
+	for {
+		s, err := p.find(*m.Key, *m.Config, m.Mode)
+		if err != nil {
+			return message{}, nil, err
+		}
+		reply, fds, err := s.seat(w)
+		if err == errShut {
+			continue // its last worker has just closed it
+		}
+		if err != nil {
+			p.tidy(s)
+		}
+		reply.MaxConns = p.cfg.MaxConns
+		return reply, fds, err
+	}
 }
 
 // find returns the server of k, and opens it if there is none. The first worker
@@ -61,49 +89,67 @@ func (p *Primary) find(k key, cfg listen.Config, mode Mode) (*server, error) {
 		return nil, errEnding
 	case s != nil:
 		return s, nil
+	case k.Network == "fd": // its numbers are the primary's, not the worker's
+		return nil, errInherited
 	}
 	s, err := p.open(context.Background(), k, cfg, mode)
 	if err != nil {
 		return nil, err
 	}
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ending {
+		s.close()
+		return nil, errEnding
+	}
 	p.servers[k] = s
-	p.mu.Unlock()
 	return s, nil
 }
 
-// seat lets the worker take connections of s, and tells it how, or why it can't.
-// An error means that it could not be told.
-func (s *server) seat(w *Worker, seq uint64) (seated bool, err error) {
+// seat makes the worker one that takes connections. The descriptors are what it
+// accepts from; the caller owns them.
+func (s *server) seat(w *Worker) (reply message, fds []sock.FD, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	refuse := func(err error) (bool, error) {
-		return false, w.channel.send(message{Op: opReply, Seq: seq, Error: remoteErrorOf(err)})
-	}
-	if s.shut || w.State() >= StateDraining {
-		return refuse(errEnding)
-	}
-	if _, ok := s.seated[w]; ok {
-		return refuse(errTwice)
+	switch _, twice := s.seated[w]; {
+	case s.shut:
+		return message{}, nil, errShut
+	case s.stopped:
+		return message{}, nil, errEnding
+	case w.State() >= StateDraining:
+		return message{}, nil, errGoing
+	case twice:
+		return message{}, nil, errTwice
 	}
 	line, err := w.takeLine()
 	if err != nil {
-		return refuse(err)
+		return message{}, nil, err
 	}
-	fds, err := s.sharing.join(w, w.board.counters(line))
+	ours, err := s.sharing.join(w, w.board.counters(line))
 	if err != nil {
 		w.freeLine(line)
-		return refuse(err)
+		return message{}, nil, err
 	}
 	s.seated[w] = line
 	s.slots[w.Slot] = true
-	addr := s.sharing.address()
-	reply := message{Op: opReply, Seq: seq, Mode: s.mode, Line: line, MaxConns: w.primary.cfg.MaxConns, Addr: remoteAddrOf(addr)}
-	if err := w.channel.send(reply, fds...); err != nil {
+	// Duplicates, to be sent when mu is free: a worker may be slow to read.
+	if fds, err = dupAll(ours); err != nil {
 		s.unseat(w, true)
-		return false, err
+		return message{}, nil, err
 	}
-	return true, nil
+	return message{Mode: s.mode, Line: line, Addr: remoteAddrOf(s.sharing.address())}, fds, nil
+}
+
+func dupAll(fds []sock.FD) (dups []sock.FD, err error) {
+	for _, fd := range fds {
+		dup, err := fd.Dup()
+		if err != nil {
+			closeAll(dups)
+			return nil, err
+		}
+		dups = append(dups, dup)
+	}
+	return dups, nil
 }
 
 // leave undoes seat. gone: the worker takes nothing more. forGood: nobody in
@@ -138,7 +184,11 @@ func (p *Primary) closed(w *Worker, k key) {
 		return
 	}
 	s.leave(w, true, true)
+	p.tidy(s)
+}
 
+// tidy closes a server that no worker wants any more.
+func (p *Primary) tidy(s *server) {
 	p.opening.Lock() // nobody finds it meanwhile
 	defer p.opening.Unlock()
 	if !s.closeUnused() {
@@ -146,8 +196,8 @@ func (p *Primary) closed(w *Worker, k key) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.servers[k] == s {
-		delete(p.servers, k)
+	if p.servers[s.key] == s {
+		delete(p.servers, s.key)
 	}
 }
 
@@ -180,6 +230,7 @@ func (s *server) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.shut {
+		s.stopped = true
 		s.sharing.stop()
 	}
 }

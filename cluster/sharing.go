@@ -28,7 +28,8 @@ type sharing interface {
 	// forListenFDs is the listening socket for a program in that slot which
 	// knows only LISTEN_FDS.
 	forListenFDs(slot int) (sock.FD, error)
-	// stop takes no new clients. What has been accepted stays.
+	// stop gives up what the primary listens on. Workers that have the socket
+	// too take what waits there.
 	stop()
 	// waiting is how many accepted connections no worker has taken.
 	waiting() int64
@@ -181,14 +182,14 @@ func (g *reusePort) join(w *Worker, counters *listen.Counters) ([]sock.FD, error
 	if err != nil {
 		return nil, err
 	}
+	if err := unix.SetNonblock(int(ln.Descriptor()), true); err != nil { // see forListenFDs
+		return nil, os.NewSyscallError("fcntl", err)
+	}
 	queue, err := g.dispatcher.join(w, counters)
 	if err != nil {
 		return nil, err
 	}
 	g.shut(ln.Descriptor())
-	if err := unix.SetNonblock(int(ln.Descriptor()), true); err != nil { // see forListenFDs
-		return nil, os.NewSyscallError("fcntl", err)
-	}
 	return []sock.FD{ln.Descriptor(), queue}, nil
 }
 
@@ -197,6 +198,9 @@ func (g *reusePort) leave(w *Worker, gone bool) {
 	ln := g.members[w.Slot]
 	if ln == nil || g.stopped || g.has(ln.Descriptor()) {
 		return
+	}
+	if !w.hasSpoken() && g.empty() {
+		return // a program that knows only LISTEN_FDS: its successor takes on
 	}
 	err := unix.SetNonblock(int(ln.Descriptor()), true) // see forListenFDs
 	if err == nil {

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"errors"
 	"os"
 	"runtime"
 	"slices"
@@ -96,32 +95,41 @@ func (s *starter) start(c command, channel sock.FD) (pid int, pidfd sock.FD, err
 	return pid, sock.FD(raw), nil
 }
 
-// wait blocks until the process has exited, and reaps it. It takes ownership of
-// pidfd.
-func wait(pid int, pidfd sock.FD) syscall.WaitStatus {
-	if pidfd >= 0 {
-		waitReadable(pidfd)
+// awaitExit blocks until the process has exited, and doesn't reap it. It takes
+// ownership of pidfd.
+func awaitExit(pid int, pidfd sock.FD) {
+	if pidfd >= 0 && waitReadable(pidfd) {
+		return
 	}
-	var status syscall.WaitStatus
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if err != unix.EINTR {
+			return
+		}
+	}
+}
+
+// waitStatus reaps a process that has exited.
+func waitStatus(pid int) (status syscall.WaitStatus) {
 	for {
 		_, err := syscall.Wait4(pid, &status, 0, nil)
-		if !errors.Is(err, syscall.EINTR) {
+		if err != syscall.EINTR {
 			return status
 		}
 	}
 }
 
 // waitReadable blocks in the runtime's poller, where wait4 would hold a thread,
-// until the process behind pidfd has exited.
-func waitReadable(pidfd sock.FD) {
+// until the process behind pidfd has exited, and reports whether that worked.
+func waitReadable(pidfd sock.FD) bool {
 	unix.SetNonblock(int(pidfd), true) // else the file isn't pollable
 	f := os.NewFile(uintptr(pidfd), "pidfd")
 	defer f.Close()
 	raw, err := f.SyscallConn()
 	if err != nil {
-		return
+		return false
 	}
-	raw.Read(func(fd uintptr) bool {
+	return nil == raw.Read(func(fd uintptr) bool {
 		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 		n, err := unix.Poll(p, 0)
 		return n != 0 && err != unix.EINTR

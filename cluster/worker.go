@@ -47,11 +47,14 @@ type Worker struct {
 	started time.Time
 	exited  chan struct{} // closed when it has exited and been waited for
 
-	mu    sync.Mutex
-	state State
-	asked bool   // the primary disconnected it
-	lines []bool // of the board: in use
-	final Stats  // when it is dead
+	mu     sync.Mutex
+	state  State
+	spoken bool   // it knows this package
+	asked  bool   // the primary disconnected it
+	reaped bool   // its number may be another process's
+	idle   bool   // it said that it has nothing left
+	lines  []bool // of the board: in use
+	final  Stats  // when it is dead
 }
 
 // Stats are a worker's counters, summed over its listeners.
@@ -89,14 +92,35 @@ func (w *Worker) Send(v any) error {
 	return nil
 }
 
-// Kill sends the process a signal. One that has exited is no error.
+// Kill sends the process a signal; SIGKILL also to the processes that it has
+// started in its process group. One that has exited is no error.
 func (w *Worker) Kill(sig syscall.Signal) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.state == StateDead { // the number may be another process's by now
+	if w.reaped {
 		return nil
 	}
-	return syscall.Kill(w.PID, sig)
+	pid := w.PID
+	if sig == syscall.SIGKILL {
+		pid = -pid
+	}
+	return syscall.Kill(pid, sig)
+}
+
+// reap waits for a process that has exited. What it left in its process group
+// ends too, or could go on listening.
+func (w *Worker) reap() syscall.WaitStatus {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	syscall.Kill(-w.PID, syscall.SIGKILL)
+	w.reaped = true
+	return waitStatus(w.PID)
+}
+
+func (w *Worker) hasSpoken() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.spoken
 }
 
 // Disconnect takes the worker out: it gets no more connections, what it has not
@@ -140,6 +164,7 @@ func (w *Worker) handle(m message) error {
 				w.ID, m.Version, protocolVersion)
 		}
 		w.mu.Lock()
+		w.spoken = true
 		if w.state == StateStarting {
 			w.state = StateOnline
 		}
@@ -161,7 +186,7 @@ func (w *Worker) handle(m message) error {
 	case opLeave:
 		p.retire(w)
 	case opDone:
-		p.done(w)
+		p.finished(w)
 	case opUser:
 		p.emit(Event{Kind: Messaged, Worker: w, Data: m.Data})
 	default:

@@ -99,12 +99,31 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return 0, c.opError("read", err)
 	}
 	n, err := f.Read(p)
+	if err == io.EOF && c.network == "unixpacket" {
+		n, err = lastMessage(f, p)
+	}
 	if err == io.EOF {
 		c.endOfStream()
 	} else if err != nil {
 		err = c.opError("read", c.fileError("read", err))
 	}
 	return n, err
+}
+
+// lastMessage reads once more at what the kernel calls the end of a SEQPACKET
+// socket: unix_dgram_recvmsg finds the queue empty and only then looks whether
+// the peer has shut down, and a last message may come in between. After the
+// shutdown none can come.
+func lastMessage(f *os.File, p []byte) (n int, err error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return 0, io.EOF
+	}
+	raw.Control(func(fd uintptr) { n, err = sock.FD(fd).Read(p) })
+	if n == 0 || err != nil {
+		return 0, io.EOF
+	}
+	return n, nil
 }
 
 // Write writes all of p, one message on a "unixpacket" socket. With an error it

@@ -32,20 +32,32 @@ func sendmsg(fd sock.FD, p, control []byte) (int, error) {
 
 // recvmsg returns the lengths of the payload and of the control data, and the
 // kernel's MSG_ flags.
+//
+// Nothing at all is the end of the stream, but the kernel may say so too early:
+// unix_dgram_recvmsg, which serves SEQPACKET, finds the queue empty and only then
+// looks whether the peer has shut down, and a last message may come in between.
+// After the shutdown none can come, so asking again is conclusive.
 func recvmsg(fd sock.FD, p, control []byte, how int) (n, nc, flags int, err error) {
 	iov := unix.Iovec{Base: unsafe.SliceData(p)}
 	iov.SetLen(len(p))
 	msg := unix.Msghdr{Iov: &iov, Control: unsafe.SliceData(control)}
 	msg.SetIovlen(1)
-	msg.SetControllen(len(control))
-	for {
+	for ended := false; ; {
+		msg.SetControllen(len(control))
 		n, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&msg)),
 			uintptr(how|unix.MSG_CMSG_CLOEXEC))
 		switch errno {
 		case 0:
+			if n == 0 && msg.Controllen == 0 && msg.Flags&unix.MSG_CTRUNC == 0 && !ended {
+				ended = true
+				continue
+			}
 			return int(n), int(msg.Controllen), int(msg.Flags), nil
 		case unix.EINTR:
 		default:
+			if ended && errno == unix.EAGAIN {
+				return 0, 0, 0, nil // it was an empty message
+			}
 			return 0, 0, 0, failed("recvmsg", errno)
 		}
 	}
