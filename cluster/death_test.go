@@ -97,12 +97,18 @@ func TestDeathOfThePrimary(t *testing.T) {
 
 // alive reports whether the process runs; an orphan that nobody reaps doesn't.
 func alive(pid int) bool {
+	state := processState(pid)
+	return state != 0 && state != 'Z'
+}
+
+// processState is the letter of proc_pid_stat(5), or 0 without such a process.
+func processState(pid int) byte {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return false
+		return 0
 	}
 	_, state, _ := strings.Cut(string(stat), ") ")
-	return !strings.HasPrefix(state, "Z")
+	return state[0]
 }
 
 // A hundred lives leave nothing behind.

@@ -45,7 +45,7 @@ func TestNotTakenGoesToOthers(t *testing.T) {
 			},
 			"disconnect": func(r *running, w *cluster.Worker) { w.Disconnect() },
 			"kill while stopped": func(r *running, w *cluster.Worker) {
-				w.Kill(syscall.SIGSTOP)
+				stop(t, w)
 				w.Kill(syscall.SIGKILL)
 			},
 		} {
@@ -210,11 +210,18 @@ func TestDrainTimeout(t *testing.T) {
 	}
 	r = start(t, "finisher", cluster.Config{Workers: 1, Env: on("tcp", "127.0.0.1:0"), DrainTimeout: 50 * time.Millisecond})
 	r.listening(1)
-	r.Workers()[0].Kill(syscall.SIGSTOP)
+	stop(t, r.Workers()[0])
 	r.Shutdown(t.Context())
 	if e := r.await(cluster.Exited); e.Status.Signal() != syscall.SIGKILL {
 		t.Errorf("it ended with %s", cluster.Describe(e.Status))
 	}
+}
+
+// stop stops a worker, and waits until it has.
+func stop(t *testing.T, w *cluster.Worker) {
+	t.Helper()
+	w.Kill(syscall.SIGSTOP)
+	eventually(t, "the worker is stopped", func() bool { return processState(w.PID) == 'T' })
 }
 
 // A crashed worker is replaced in its slot. Meanwhile nobody is refused.

@@ -45,8 +45,9 @@ func (l *Listener) acceptConn() (*connwrap.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.counters.Accepted.Add(1)
+	// In this order: who watches may see a connection twice, but never miss it.
 	l.counters.Active.Add(1)
+	l.counters.Accepted.Add(1)
 	cfg := l.conn
 	cfg.Remote = peer
 	conn, err := connwrap.New(fd, cfg)

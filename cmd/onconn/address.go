@@ -47,8 +47,8 @@ func checkAddress(network, address string) error {
 		if address == "" || address == "@" {
 			return fmt.Errorf("a unix socket needs a path or @name")
 		}
-		if len(address) > sock.MaxUnixName {
-			return fmt.Errorf("a unix path has at most %d bytes, this one %d", sock.MaxUnixName, len(address))
+		if n := len(strings.TrimPrefix(address, "@")); n > sock.MaxUnixName {
+			return fmt.Errorf("a unix path or name has at most %d bytes, this one %d", sock.MaxUnixName, n)
 		}
 		return nil
 	case "fd":

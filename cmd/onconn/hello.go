@@ -5,8 +5,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"onconn/cluster"
@@ -23,19 +26,25 @@ type notifyRequest struct {
 // request would cost more than the request.
 const notifyEvery = 200 * time.Millisecond
 
+// clientTimeout is how long a client may take to send a request or to read the
+// answer. A silent one must not hold a drain until it is cut off.
+const clientTimeout = cluster.DefaultDrainTimeout / 2
+
 // hello is the built-in worker: it says hello on all addresses until it is
 // asked to go.
 func hello(addresses []cluster.Address) error {
 	var count atomic.Int64
 	id := strconv.Itoa(cluster.ID())
 	srv := &http.Server{
-		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout: clientTimeout, WriteTimeout: clientTimeout, IdleTimeout: time.Minute,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			count.Add(1)
 			w.Header().Set("Onconn-Worker", id)
 			io.WriteString(w, "hello world\n")
 		}),
 	}
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM)
 	served := make(chan error, len(addresses))
 	for _, a := range addresses {
 		ln, err := cluster.Listen(a.Network, a.Address)
@@ -47,6 +56,7 @@ func hello(addresses []cluster.Address) error {
 	tick := time.NewTicker(notifyEvery)
 	defer tick.Stop()
 	draining := cluster.Draining()
+	var going <-chan time.Time
 	for open := len(addresses); open > 0; {
 		select {
 		case <-tick.C:
@@ -56,6 +66,14 @@ func hello(addresses []cluster.Address) error {
 			// still on its way. Serve ends by itself when all are over.
 			srv.SetKeepAlivesEnabled(false)
 			draining = nil
+			going = time.After(sameSignal)
+		case <-term:
+			// Where all processes are signalled at once, as systemd does, the
+			// primary gives the workers what waits before it asks them to go.
+			going = time.After(sameSignal)
+		case <-going:
+			cluster.Disconnect()
+			signal.Reset(syscall.SIGTERM) // the next one is the primary's, after the drain timeout
 		case err := <-served:
 			if !errors.Is(err, net.ErrClosed) {
 				return err

@@ -31,6 +31,9 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// tooLong is when an onconn that hangs is killed.
+const tooLong = 30 * time.Second
+
 // command is onconn with these arguments.
 func command(args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], args...)
@@ -44,7 +47,11 @@ func result(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	cmd := command(args...)
 	var out, err bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &err
-	cmd.Run()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer time.AfterFunc(tooLong, func() { cmd.Process.Kill() }).Stop()
+	cmd.Wait()
 	return cmd.ProcessState.ExitCode(), out.String(), err.String()
 }
 
@@ -87,7 +94,9 @@ func serve(t *testing.T, args ...string) *served {
 		t.Fatal(err)
 	}
 	s.out = bufio.NewScanner(out)
+	hung := time.AfterFunc(tooLong, func() { s.cmd.Process.Kill() })
 	t.Cleanup(func() {
+		hung.Stop()
 		if s.cmd.ProcessState == nil {
 			s.cmd.Process.Kill()
 			s.cmd.Wait()
@@ -150,6 +159,7 @@ func oneShot(dial func() (net.Conn, error)) *http.Client {
 }
 
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{{}, {"run"}, {"-m", "shared"}, {"-m", "reuseport"}, {"--policy", "least-loaded", "--max-conns", "5"}} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			s := serve(t, append(args, "-n", "2", "-l", "127.0.0.1:0")...)
@@ -172,24 +182,6 @@ func TestDemo(t *testing.T) {
 				t.Errorf("standard error: %s", s.stderr.String())
 			}
 		})
-	}
-}
-
-func TestKeepAliveIsDrained(t *testing.T) {
-	s := serve(t, "-n", "1", "-l", "127.0.0.1:0")
-	addr := s.line(`listening on (\S+)`)[1]
-	tr := &http.Transport{}
-	defer tr.CloseIdleConnections()
-	client := &http.Client{Transport: tr}
-	for range 3 {
-		get(t, client, "http://"+addr+"/")
-	}
-	began := time.Now()
-	if code := s.stop(syscall.SIGTERM); code != 0 {
-		t.Errorf("exit code %d", code)
-	}
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("an idle connection held it for %v", took)
 	}
 }
 
@@ -216,6 +208,20 @@ func TestManyAddresses(t *testing.T) {
 	}
 	if _, err := os.Stat(path); !os.IsNotExist(err) {
 		t.Errorf("the socket file is left: %v", err)
+	}
+}
+
+// An abstract name may be as long as a path, without the @.
+func TestLongestName(t *testing.T) {
+	name := fmt.Sprintf("@%0107d", os.Getpid())
+	s := serve(t, "-n", "1", "-l", name)
+	s.line("listening on " + name)
+	client := oneShot(func() (net.Conn, error) { return net.Dial("unix", name) })
+	if body, _ := get(t, client, "http://localhost/"); body != "hello world\n" {
+		t.Errorf("the answer is %q", body)
+	}
+	if code := s.stop(syscall.SIGINT); code != 0 {
+		t.Errorf("exit code %d", code)
 	}
 }
 
@@ -247,12 +253,15 @@ func TestMistakes(t *testing.T) {
 		{"-l fd:", 64, "fd:3"},
 		{"-l fd:-3", 64, "fd:3"},
 		{"-l @", 64, "unix"},
-		{"-l /" + strings.Repeat("x", 120), 64, "at most 107 bytes"},
+		{"-l /" + strings.Repeat("x", 107), 64, "at most 107 bytes"},
+		{"-l @" + strings.Repeat("x", 108), 64, "at most 107 bytes"},
 		{"-m nonsense", 64, "unknown mode"},
 		{"--policy nonsense", 64, "unknown policy"},
 		{"--policy weighted=0", 64, "weight"},
 		{"-m shared --policy round-robin", 64, "needs --mode rr"},
 		{"--backlog 0", 64, "--backlog"},
+		{"--backlog -2", 64, "--backlog"},
+		{"--backlog 2147483648", 64, "--backlog"},
 		{"--max-conns -1", 64, "--max-conns"},
 		{"--drain-timeout -1s", 64, "--drain-timeout"},
 		{"--", 64, "no command after --"},
@@ -261,7 +270,9 @@ func TestMistakes(t *testing.T) {
 		{"-m reuseport -l " + used, 1, "address already in use"},
 		{"-l 192.0.2.1:80", 1, "cannot assign requested address"},
 		{"-l fd:77", 1, "77"},
-		{"-m reuseport -l /tmp/x.sock", 1, "tcp"},
+		{"-m reuseport -l " + used + " -l /tmp/x.sock", 64, "tcp"},
+		{"-m reuseport -l " + used + " -l @x", 64, "tcp"},
+		{"-m reuseport -l " + used + " -l fd:3", 64, "tcp"},
 		{"-- false", 1, "no worker stays"},
 	} {
 		code, stdout, stderr := result(t, strings.Fields(c.args)...)
@@ -290,66 +301,12 @@ func TestHelp(t *testing.T) {
 
 // A program that never asks for a listener is told so in rr mode.
 func TestUnawareProgram(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "-n", "1", "-l", "127.0.0.1:0", "--", "sleep", "30")
 	defer s.stop(syscall.SIGINT)
 	for end := time.Now().Add(15 * time.Second); !strings.Contains(s.stderr.String(), "--mode shared"); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("it says nothing")
 		}
-	}
-}
-
-// A second Ctrl-C ends the drain.
-func TestSecondSignal(t *testing.T) {
-	s := serve(t, "-n", "1", "-l", "127.0.0.1:0")
-	addr := s.line(`listening on (\S+)`)[1]
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	io.WriteString(c, "GET / HTTP/1.1\r\n") // a request that never ends
-	s.line(`numReqs = 0  #1 1 \(1 open\)`)
-	s.cmd.Process.Signal(syscall.SIGINT)
-	s.line("draining")
-	time.Sleep(300 * time.Millisecond) // what comes sooner counts as the same signal
-	if code := s.stop(syscall.SIGINT); code != 1 {
-		t.Errorf("exit code %d", code)
-	}
-}
-
-// A connection whose first request is still on its way when the drain begins is
-// answered.
-func TestLateRequestIsAnswered(t *testing.T) {
-	for _, mode := range []string{"rr", "shared", "reuseport"} {
-		t.Run(mode, func(t *testing.T) {
-			s := serve(t, "-n", "1", "-m", mode, "-l", "127.0.0.1:0")
-			addr := s.line(`listening on (\S+)`)[1]
-			c, err := net.Dial("tcp", addr)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			s.line(`^numReqs = 0  #1 1 \(1 open\)`)
-			s.cmd.Process.Signal(syscall.SIGINT)
-			for open := true; open; { // until the worker has closed its listener
-				other, err := net.Dial("tcp", addr)
-				if open = err == nil; open {
-					other.Close()
-				}
-			}
-			io.WriteString(c, "GET / HTTP/1.1\r\nHost: late\r\n\r\n")
-			c.SetReadDeadline(time.Now().Add(10 * time.Second))
-			r, err := http.ReadResponse(bufio.NewReader(c), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if r.StatusCode != 200 {
-				t.Errorf("the answer is %s", r.Status)
-			}
-			if code := s.stop(0); code != 0 {
-				t.Errorf("exit code %d", code)
-			}
-		})
 	}
 }

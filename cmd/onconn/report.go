@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"slices"
@@ -17,7 +16,7 @@ import (
 // A report tells on standard output what the cluster does: a line each second,
 // as text or as JSON.
 type report struct {
-	out     io.Writer
+	out     *output
 	flags   *runFlags
 	primary *cluster.Primary
 	stop    chan struct{}
@@ -25,11 +24,12 @@ type report struct {
 
 	mu      sync.Mutex
 	numReqs int64
-	gone    int64 // connections that workers which have exited had got
+	living  map[*cluster.Worker]bool // until their exit is told
+	gone    int64                    // connections that the others had got
 }
 
 func newReport(f *runFlags) *report {
-	return &report{out: os.Stdout, flags: f, stop: make(chan struct{})}
+	return &report{out: newOutput(os.Stdout), flags: f, stop: make(chan struct{}), living: map[*cluster.Worker]bool{}}
 }
 
 // event is called for each of the cluster's.
@@ -43,7 +43,10 @@ func (r *report) event(e cluster.Event) {
 			r.numReqs += m.N
 		}
 		return
+	case cluster.Forked:
+		r.living[e.Worker] = true
 	case cluster.Exited:
+		delete(r.living, e.Worker)
 		r.gone += e.Worker.Stats().Accepted
 	}
 	if r.flags.json && !r.flags.quiet {
@@ -169,7 +172,7 @@ func (r *report) second() {
 	if len(r.flags.command) == 0 {
 		fmt.Fprintf(&b, "numReqs = %d", r.numReqs)
 	} else {
-		fmt.Fprintf(&b, "numConns = %d", r.conns(workers))
+		fmt.Fprintf(&b, "numConns = %d", r.conns())
 	}
 	for _, w := range workers {
 		s := w.Stats()
@@ -186,7 +189,7 @@ func (r *report) second() {
 }
 
 func (r *report) countJSON(event string, workers []*cluster.Worker) {
-	line := countLine{Time: time.Now(), Event: event, NumConns: r.conns(workers)}
+	line := countLine{Time: time.Now(), Event: event, NumConns: r.conns()}
 	if len(r.flags.command) == 0 {
 		line.NumReqs = &r.numReqs
 	}
@@ -201,10 +204,10 @@ func (r *report) countJSON(event string, workers []*cluster.Worker) {
 // only LISTEN_FDS doesn't.
 func counts(w *cluster.Worker) bool { return w.State() != cluster.StateStarting }
 
-// conns is how many connections the workers took.
-func (r *report) conns(workers []*cluster.Worker) int64 {
+// conns is how many connections all workers together took.
+func (r *report) conns() int64 {
 	n := r.gone
-	for _, w := range workers {
+	for w := range r.living {
 		n += w.Stats().Accepted
 	}
 	return n

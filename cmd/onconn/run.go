@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -115,8 +117,8 @@ func (f *runFlags) check(cmd *cobra.Command, args []string) error {
 		return fmt.Errorf("--max-conns is %d: it is 1 or more, or 0 for any number", f.maxConns)
 	case f.drain <= 0:
 		return fmt.Errorf("--drain-timeout is %v: it is longer than 0", f.drain)
-	case f.backlog == 0:
-		return fmt.Errorf("--backlog is 0: it is 1 or more, or -1 for as much as the kernel allows")
+	case f.backlog == 0, f.backlog < -1, f.backlog > math.MaxInt32:
+		return fmt.Errorf("--backlog is %d: it is 1 to %d, or -1 for as much as the kernel allows", f.backlog, math.MaxInt32)
 	}
 	_, err := f.config()
 	return err
@@ -139,6 +141,11 @@ func (f *runFlags) config() (cfg cluster.Config, err error) {
 			return cfg, err
 		}
 	}
+	for i, a := range f.addresses {
+		if cfg.Mode == cluster.ReusePort && !strings.HasPrefix(a.Network, "tcp") {
+			return cfg, fmt.Errorf("address %q: reuseport mode needs a tcp address", f.listen[i])
+		}
+	}
 	if len(f.command) > 0 {
 		cfg.Exec, cfg.Args = f.command[0], f.command[1:]
 	}
@@ -155,7 +162,10 @@ func (f *runFlags) run() error {
 		level = slog.LevelWarn
 	}
 	r := newReport(f)
-	cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	defer r.out.end()
+	log := newOutput(os.Stderr)
+	defer log.end()
+	cfg.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: level}))
 	cfg.OnEvent = r.event
 	p, err := cluster.New(cfg)
 	if err != nil {
