@@ -263,9 +263,13 @@ func (d *dispatcher) place(r fdpass.Record) bool {
 
 // refused notes why a seat's queue takes nothing now.
 func (d *dispatcher) refused(s *seat, err error) {
-	if errors.Is(err, unix.EAGAIN) {
+	switch {
+	case errors.Is(err, unix.EAGAIN):
 		s.fullAt = queued(s.queue)
-	} else {
+	case errors.Is(err, unix.EPIPE):
+		d.log.Error("a worker has shut down its queue and is killed", "worker", s.worker.ID, "pid", s.worker.PID)
+		s.worker.Kill(unix.SIGKILL)
+	default:
 		d.log.Error("cannot hand a connection over", "worker", s.worker.ID, "err", err)
 	}
 	if s.fullAt == 0 { // nobody will say when it is better

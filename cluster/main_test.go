@@ -62,6 +62,9 @@ var roles = map[string]func() error{
 	"env":      envRoleCheck,
 	"garbage":  garbageRole,
 	"finisher": finisherRole,
+	"fds":      fdsRole,
+	"asker":    askerRole,
+	"deaf":     deafRole,
 	"quitter":  func() error { return fmt.Errorf("nothing to do") },
 }
 

@@ -73,7 +73,13 @@ func TestPythonServerIsReplaced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, "-n", "1", "-m", "shared", "-l", "127.0.0.1:0", "--", "python3", server)
+	for _, mode := range []string{"shared", "reuseport"} {
+		t.Run(mode, func(t *testing.T) { replaced(t, mode, server) })
+	}
+}
+
+func replaced(t *testing.T, mode, server string) {
+	s := serve(t, "-n", "1", "-m", mode, "-l", "127.0.0.1:0", "--", "python3", server)
 	addr := s.line(`listening on (\S+)`)[1]
 	var last string
 	for range 2 {
