@@ -28,5 +28,5 @@
 // worker: it is handed to another one, or waits in the kernel for the next.
 //
 // Names follow Node's cluster module where its users would look for them.
-// Linux 4.11 or newer.
+// Linux 4.5 or newer.
 package cluster
