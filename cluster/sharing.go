@@ -64,7 +64,10 @@ func (p *Primary) share(ctx context.Context, k key, cfg listen.Config, mode Mode
 		if strings.HasPrefix(k.Network, "unix") || k.Network == "fd" || k.Network == "vsock" {
 			return nil, fmt.Errorf("reuseport mode needs a tcp address: %s is on network %s", k.Address, k.Network)
 		}
-		g := &reusePort{dispatcher: newDispatcher(p), cfg: cfg, network: k.Network, asked: k.Address, members: map[int]*listen.Listener{}, given: map[int]bool{}}
+		g := &reusePort{
+			dispatcher: newDispatcher(p), cfg: cfg, network: k.Network, asked: k.Address,
+			members: map[int]*listen.Listener{}, given: map[int]bool{},
+		}
 		if _, err := g.member(ctx, 0); err != nil {
 			g.close()
 			return nil, err
