@@ -51,6 +51,7 @@ type seat struct {
 	counters *listen.Counters
 	limit    int64     // of the queue
 	sent     int64     // connections put into the queue, ever
+	doubted  time.Time // since when the queue is empty and sent says otherwise
 	fullAt   int64     // what was queued when the kernel refused more; 0: it didn't
 	failed   time.Time // when the kernel refused for another reason
 }
@@ -312,7 +313,12 @@ func (d *dispatcher) load(s *seat) (l Load, room bool) {
 	if d.maxActive > 0 {
 		most = min(most, d.maxActive)
 	}
-	l = Load{Slot: s.worker.Slot, Active: s.counters.Active.Load(), Queued: s.queued(most)}
+	// In this order: a connection that moves meanwhile is seen twice, not never.
+	queue := s.queued(most)
+	l = Load{Slot: s.worker.Slot, Active: s.counters.Active.Load(), Queued: queue}
+	if !s.doubted.IsZero() {
+		d.later()
+	}
 	if s.fullAt > 0 && queued(s.queue) < s.fullAt {
 		s.fullAt = 0
 	}
@@ -329,17 +335,25 @@ func (d *dispatcher) hasRoom() bool {
 	})
 }
 
-// queued is how many connections wait in the seat's queue. The difference of
-// two counters costs no system call; the kernel is asked only when it says that
-// there are too many, since a record that was spoiled on the way was never taken.
+// queued is how many connections wait in the seat's queue, or are just being
+// taken. The difference of two counters costs no system call. The kernel is asked
+// only when it says that there are too many: a record that was spoiled on the way
+// was never counted as taken. One that was taken this moment will be.
 func (s *seat) queued(most int64) int64 {
 	n := s.sent - s.counters.Accepted.Load()
-	if n >= most {
-		n = queued(s.queue)
-		s.sent = s.counters.Accepted.Load() + n
+	switch {
+	case n < most || queued(s.queue) > 0:
+		s.doubted = time.Time{}
+	case s.doubted.IsZero():
+		s.doubted = time.Now()
+	case time.Since(s.doubted) > doubtTime:
+		s.sent, n, s.doubted = s.sent-n, 0, time.Time{}
 	}
 	return max(n, 0)
 }
+
+// doubtTime is far longer than a worker needs from taking to counting.
+const doubtTime = 100 * time.Millisecond
 
 func queued(q *fdpass.Queue) int64 {
 	n, err := q.Len()
