@@ -20,6 +20,10 @@ type Owner struct {
 	Command string // /proc/PID/comm
 	FD      int    // the lowest of its descriptors for the socket
 	UID     int    // the user who made the socket
+
+	// From the process's cgroup, empty where there is none. [Owners] fills them.
+	Unit      string // systemd unit: "nginx.service"
+	Container string // the container's id, 12 digits
 }
 
 func (o Owner) String() string {
@@ -124,7 +128,7 @@ func owners(uids map[uint32]int) []Owner {
 		pid, _ := strconv.Atoi(filepath.Base(dir))
 		for inode, fd := range socketFDs(dir, uids) {
 			seen[inode] = true
-			found = append(found, Owner{pid, command(dir), fd, uids[inode]})
+			found = append(found, Owner{PID: pid, Command: command(dir), FD: fd, UID: uids[inode]})
 		}
 	}
 	for inode, uid := range uids {

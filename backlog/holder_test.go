@@ -71,7 +71,7 @@ func mapped() sock.Addr {
 
 func self(fd sock.FD) Owner {
 	comm, _ := os.ReadFile("/proc/self/comm")
-	return Owner{os.Getpid(), strings.TrimSpace(string(comm)), int(fd), os.Getuid()}
+	return Owner{PID: os.Getpid(), Command: strings.TrimSpace(string(comm)), FD: int(fd), UID: os.Getuid()}
 }
 
 func TestHoldersBoundOnly(t *testing.T) {
@@ -133,7 +133,7 @@ func TestHoldersOtherProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Owner{pid, strings.TrimSpace(string(comm)), 3, os.Getuid()}
+	want := Owner{PID: pid, Command: strings.TrimSpace(string(comm)), FD: 3, UID: os.Getuid()}
 	got, err := Holders(addr)
 	if err != nil {
 		t.Fatal(err)
@@ -157,9 +157,9 @@ func TestHoldersUnprivileged(t *testing.T) {
 
 func TestOwnerString(t *testing.T) {
 	for want, o := range map[string]Owner{
-		"nginx[1] fd 6":       {1, "nginx", 6, 0},
+		"nginx[1] fd 6":       {PID: 1, Command: "nginx", FD: 6},
 		"a process of uid 33": {UID: 33},
-		"this process, fd 6":  {os.Getpid(), "x", 6, 0},
+		"this process, fd 6":  {PID: os.Getpid(), Command: "x", FD: 6},
 	} {
 		if o.String() != want {
 			t.Errorf("%q, not %q", o, want)
