@@ -1,13 +1,11 @@
 package backlog
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -46,13 +44,17 @@ func (o Owner) String() string {
 // It lists the sockets of the namespace and the descriptors of every process
 // that we may look into, which takes milliseconds.
 func Holders(a sock.Addr) ([]Owner, error) {
+	d, err := openDiag()
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
 	var uids map[uint32]int // by the inode of the socket
-	var err error
 	switch a.Family() {
 	case sock.Inet, sock.Inet6:
-		uids, err = tcpHolders(a.AddrPort())
+		uids, err = tcpHolders(d, a.AddrPort())
 	case sock.Unix:
-		uids, err = unixHolders(a)
+		uids, err = unixHolders(d, a)
 	}
 	if err != nil || len(uids) == 0 {
 		return nil, err
@@ -60,20 +62,16 @@ func Holders(a sock.Addr) ([]Owner, error) {
 	return owners(uids), nil
 }
 
-func tcpHolders(want netip.AddrPort) (map[uint32]int, error) {
+func tcpHolders(d *diag, want netip.AddrPort) (map[uint32]int, error) {
+	r := inetRequest{states: 1<<tcpListen | 1<<tcpBoundInactive, local: localPort(want.Port())}
+	all, err := inetDump(d, r, func(s inetSocket) (inetSocket, bool) {
+		return s, s.local.Port() == want.Port() && conflict(want.Addr(), s.local.Addr(), s.v6only)
+	})
 	uids := map[uint32]int{}
-	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		all, err := inetSockets(family, 1<<tcpListen|1<<tcpBoundInactive)
-		if err != nil {
-			return nil, err
-		}
-		for _, s := range all {
-			if s.local.Port() == want.Port() && conflict(want.Addr(), s.local.Addr(), s.v6only) {
-				uids[s.inode] = int(s.uid)
-			}
-		}
+	for _, s := range all {
+		uids[s.inode] = int(s.uid)
 	}
-	return uids, nil
+	return uids, err
 }
 
 // conflict reports whether a socket on have keeps another from listening on
@@ -84,17 +82,17 @@ func conflict(want, have netip.Addr, haveV6Only bool) bool {
 	if want.Is4() != have.Is4() {
 		return dual(want, false) || dual(have, haveV6Only)
 	}
-	return want.IsUnspecified() || have.IsUnspecified() || want.WithZone("") == have
+	return want.IsUnspecified() || have.IsUnspecified() || want.WithZone("") == have.WithZone("")
 }
 
 // unixHolders finds a path by the file that the socket is bound to, since its
 // name may be relative or renamed, and an abstract name by the name.
-func unixHolders(a sock.Addr) (map[uint32]int, error) {
+func unixHolders(d *diag, a sock.Addr) (map[uint32]int, error) {
 	var file unix.Stat_t
 	if !a.IsAbstract() && unix.Stat(a.Name(), &file) != nil {
 		return nil, nil
 	}
-	all, err := unixSockets(udiagShowName | udiagShowVFS | udiagShowUID)
+	all, err := unixSockets(d, anyState, udiagShowName|udiagShowVFS|udiagShowUID)
 	if err != nil {
 		return nil, err
 	}
@@ -119,57 +117,20 @@ func (s unixSocket) bound(a sock.Addr, file unix.Stat_t) bool {
 	return s.vfsInode == uint32(file.Ino) && (s.vfsDev == dev || s.name == a.Name())
 }
 
-// owners finds the processes that hold the sockets of uids.
+// owners finds the processes that hold the sockets of uids, and one without a
+// name for each socket of which none is seen.
 func owners(uids map[uint32]int) []Owner {
 	var found []Owner
 	seen := map[uint32]bool{}
-	dirs, _ := filepath.Glob("/proc/[0-9]*")
-	for _, dir := range dirs {
-		pid, _ := strconv.Atoi(filepath.Base(dir))
-		for inode, fd := range socketFDs(dir, uids) {
-			seen[inode] = true
-			found = append(found, Owner{PID: pid, Command: command(dir), FD: fd, UID: uids[inode]})
-		}
+	for _, h := range holdings(func(inode uint32) bool { _, ok := uids[inode]; return ok }) {
+		seen[h.inode] = true
+		found = append(found, Owner{PID: h.pid, Command: command(h.pid), FD: h.fd, UID: uids[h.inode]})
 	}
 	for inode, uid := range uids {
 		if !seen[inode] {
 			found = append(found, Owner{UID: uid})
 		}
 	}
-	slices.SortFunc(found, func(a, b Owner) int {
-		if a.PID != b.PID {
-			return a.PID - b.PID
-		}
-		return a.FD - b.FD
-	})
+	slices.SortFunc(found, func(a, b Owner) int { return cmp.Or(a.PID-b.PID, a.FD-b.FD) })
 	return found
-}
-
-// socketFDs is the lowest descriptor for each of the sockets that the process
-// of a /proc directory holds; none if we may not read it.
-func socketFDs(dir string, want map[uint32]int) map[uint32]int {
-	fds := map[uint32]int{}
-	entries, _ := os.ReadDir(filepath.Join(dir, "fd"))
-	for _, e := range entries {
-		target, _ := os.Readlink(filepath.Join(dir, "fd", e.Name()))
-		digits, isSocket := strings.CutPrefix(target, "socket:[")
-		if !isSocket {
-			continue
-		}
-		n, _ := strconv.ParseUint(strings.TrimSuffix(digits, "]"), 10, 32)
-		inode := uint32(n)
-		if _, ok := want[inode]; !ok {
-			continue
-		}
-		fd, _ := strconv.Atoi(e.Name())
-		if lowest, ok := fds[inode]; !ok || fd < lowest {
-			fds[inode] = fd
-		}
-	}
-	return fds
-}
-
-func command(dir string) string {
-	b, _ := os.ReadFile(filepath.Join(dir, "comm"))
-	return strings.TrimSpace(string(b))
 }

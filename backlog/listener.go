@@ -1,8 +1,7 @@
 package backlog
 
 import (
-	"net/netip"
-	"time"
+	"strings"
 
 	"onconn/sock"
 )
@@ -24,22 +23,64 @@ type Listener struct {
 	Drops uint32
 
 	Inode  uint32
-	Cookie uint64 // SO_COOKIE: never reused while the host is up
+	Cookie uint64 // never reused while the host is up; SO_COOKIE, but of MPTCP that of its TCP socket
 	UID    int    // the user who made the socket
 }
 
-// A HalfOpen is a handshake whose final ACK the kernel is waiting for, or has
-// refused. It carries no reference to its listener: only the local port tells.
-type HalfOpen struct {
-	Local, Remote netip.AddrPort
-	Age           time.Duration // since the SYN; to about 10 ms
-	Retransmitted int           // SYN-ACKs sent again
+// Listeners lists the TCP sockets that listen, IPv4 and IPv6. An MPTCP listener
+// appears once.
+func (n *Namespace) Listeners() ([]Listener, error) {
+	r := inetRequest{states: 1 << tcpListen, attributes: withMeminfo}
+	all, err := inetDump(n.quick, r, func(s inetSocket) (Listener, bool) { return s.listener(), true })
+	if err != nil {
+		return nil, err
+	}
+	return all, n.markMPTCP(all)
 }
 
-// A Waiting is a connection that no process has accepted yet.
-type Waiting struct {
-	Local, Remote netip.AddrPort
-	Age           time.Duration // since its handshake ended (tcpi_last_data_sent); to about 4 ms
-	Bytes         int           // received, unread
-	Closed        bool          // the client has closed its side already (CLOSE_WAIT)
+// listener is what a row in state LISTEN says: its queue is in the fields of bytes.
+func (s *inetSocket) listener() Listener {
+	return Listener{
+		Addr:      sock.IPAddr(s.local),
+		Type:      sock.Stream,
+		V6Only:    s.v6only,
+		Interface: int(s.iface),
+		Queue:     Queue{Depth: int(s.rqueue), Limit: int(s.wqueue)},
+		Drops:     s.drops,
+		Inode:     s.inode,
+		Cookie:    s.cookie,
+		UID:       int(s.uid),
+	}
+}
+
+// UnixListeners lists the unix sockets that listen.
+func (n *Namespace) UnixListeners() ([]Listener, error) {
+	rows, err := unixSockets(n.quick, 1<<tcpListen, udiagShowName|udiagShowRqLen|udiagShowUID)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Listener, len(rows))
+	for i, s := range rows {
+		all[i] = Listener{
+			Addr:   s.addr(),
+			Type:   sock.Type(s.typ),
+			Queue:  Queue{Depth: int(s.depth), Limit: int(s.limit)},
+			Inode:  s.inode,
+			Cookie: s.cookie,
+			UID:    int(s.uid),
+		}
+	}
+	return all, nil
+}
+
+// addr takes care of a path that begins with "@", and of the NUL that ends paths.
+func (s *unixSocket) addr() sock.Addr {
+	name := s.name
+	if name != "" && name[0] != 0 {
+		name = strings.TrimRight(name, "\x00")
+	}
+	if strings.HasPrefix(name, "@") {
+		name = "./" + name
+	}
+	return sock.UnixAddr(name)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,8 +23,23 @@ func TestMain(m *testing.M) {
 		fmt.Println("ready")
 		os.Stdin.Read(make([]byte, 1))
 		os.Exit(0)
+	case "read":
+		readInChild(arg)
+		os.Exit(0)
+	case "owners":
+		socket, _ := strconv.ParseUint(arg, 10, 32)
+		fmt.Println(len(new(Owners).Find([]uint32{uint32(socket)})), "owners")
+		os.Stdin.Read(make([]byte, 1))
+		os.Exit(0)
+	case "namespaces":
+		all, hidden, err := FindNamespaces()
+		fmt.Printf("own %v, hidden %v, %v\n", len(all) > 0 && all[0].Own, hidden > 0, err)
+		os.Exit(0)
 	case "holders":
 		fmt.Println(Holders(sock.IPAddr(netip.MustParseAddrPort(arg))))
+		os.Exit(0)
+	case "setlimit":
+		setLimitInChild(arg)
 		os.Exit(0)
 	}
 	goleak.VerifyTestMain(m)

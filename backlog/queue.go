@@ -63,7 +63,12 @@ func unixQueue(fd sock.FD) (Queue, error) {
 	if err := unix.Fstat(int(fd), &st); err != nil {
 		return Queue{}, os.NewSyscallError("fstat", err)
 	}
-	s, err := unixByInode(uint32(st.Ino))
+	d, err := openDiag()
+	if err != nil {
+		return Queue{}, err
+	}
+	defer d.Close()
+	s, err := unixByInode(d, uint32(st.Ino))
 	if err != nil {
 		return Queue{}, err
 	}

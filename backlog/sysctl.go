@@ -1,5 +1,15 @@
 package backlog
 
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+)
+
 // Sysctls are the settings that govern the queues of a network namespace. A
 // setting that this kernel lacks, or hides, is -1.
 type Sysctls struct {
@@ -25,4 +35,51 @@ type Sysctls struct {
 	MigrateReq int
 	// FastOpen (net.ipv4.tcp_fastopen): bit 2 lets listeners use it.
 	FastOpen int
+}
+
+// fields are where the settings of settingFiles go.
+func (s *Sysctls) fields() [len(settingFiles)]*int {
+	return [...]*int{&s.Somaxconn, &s.MaxSynBacklog, &s.SynCookies, &s.AbortOnOverflow,
+		&s.SynackRetries, &s.MigrateReq, &s.FastOpen}
+}
+
+var settingFiles = [...]string{"core/somaxconn", "ipv4/tcp_max_syn_backlog", "ipv4/tcp_syncookies",
+	"ipv4/tcp_abort_on_overflow", "ipv4/tcp_synack_retries", "ipv4/tcp_migrate_req", "ipv4/tcp_fastopen"}
+
+// settings are the open files of settingFiles, nil where the kernel has none. An
+// open file of /proc/sys stays with the namespace of the thread that opened it.
+type settings [len(settingFiles)]*os.File
+
+func (s *settings) open() error {
+	for i, name := range settingFiles {
+		f, err := os.Open("/proc/sys/net/" + name)
+		switch {
+		case err == nil:
+			s[i] = f
+		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission):
+			return err
+		}
+	}
+	return nil
+}
+
+// Sysctls reads the settings of the namespace that govern its queues.
+func (n *Namespace) Sysctls() (Sysctls, error) {
+	var s Sysctls
+	var buf [32]byte
+	for i, field := range s.fields() {
+		*field = -1
+		f := n.settings[i]
+		if f == nil {
+			continue
+		}
+		size, err := f.ReadAt(buf[:], 0)
+		if err != nil && err != io.EOF {
+			return Sysctls{}, err
+		}
+		if *field, err = strconv.Atoi(strings.TrimSpace(string(buf[:size]))); err != nil {
+			return Sysctls{}, fmt.Errorf("%s: %w", f.Name(), err)
+		}
+	}
+	return s, nil
 }

@@ -2,13 +2,19 @@ package backlog
 
 import (
 	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
 	"time"
 )
 
 // WatchConfig says what to watch, and how closely. Its zero value watches every
 // TCP listener 100 times a second.
 type WatchConfig struct {
-	Interval time.Duration       // between samples; 0: 10 ms. Each wait varies by a quarter, so that it can't keep step with the server
+	// Interval is the time between samples; 0: 10 ms. Each wait varies by a
+	// quarter, so that it can't keep step with the server. With thousands of
+	// listeners it grows, so that sampling takes no more than about 4 % of a CPU.
+	Interval time.Duration
 	Select   func(Listener) bool // nil: all
 	Unix     bool                // unix sockets too
 	Rates    bool                // count arrivals and accepts too: see Observation.Arrived
@@ -16,62 +22,228 @@ type WatchConfig struct {
 }
 
 // A Watcher samples the accept queues of a namespace. Its memory is bounded by
-// the number of listeners and History.
-type Watcher struct{}
+// the number of listeners and History. Its methods may be called from several
+// goroutines.
+type Watcher struct {
+	ns     *Namespace
+	config WatchConfig
+	stop   chan struct{}
+	done   sync.WaitGroup
+	once   sync.Once
 
-// Watch starts to sample. The namespace must stay open until Close.
-func Watch(n *Namespace, c WatchConfig) (*Watcher, error) { return nil, errors.ErrUnsupported }
+	counting sync.Mutex // held during a count; before mu
 
-// Observations is what was seen since Watch or Reset, a listener each. Those
-// that have gone are kept until the next Reset.
-func (w *Watcher) Observations() []Observation { return nil }
-
-// Reset forgets peaks and sums, but not the history.
-func (w *Watcher) Reset() {}
-
-// Err is why sampling stopped, if it did.
-func (w *Watcher) Err() error { return nil }
-
-// Close stops sampling.
-func (w *Watcher) Close() error { return nil }
-
-// An Observation is what was seen of one listener.
-type Observation struct {
-	Listener           // as last seen
-	Gone     bool      // it no longer listens
-	Since    time.Time // the first sample that counts
-	Until    time.Time // the last one
-	Samples  int
-
-	Peak   int       // the greatest depth
-	PeakAt time.Time // when it was first seen
-	Full   time.Duration
-	Fulls  int // how often the queue became full
-
-	Dropped uint32 // of Drops, those since Since
-
-	// Stall is the longest time that the queue held connections and didn't
-	// become shorter, and Stalls how many such times were longer than 4 samples.
-	Stall  time.Duration
-	Stalls int
-
-	// Arrived and Accepted count connections: handshakes that ended, and those
-	// taken by accept(2). They come from the connections of the port that exist,
-	// and those that the kernel reports destroyed (SKNLGRP_INET_TCP_DESTROY). By
-	// port: for several listeners on one port they are the sum. -1: unknown,
-	// as Rates was off, or the kernel reported faster than we read.
-	Arrived, Accepted int
-	PeakArrived       int // in the busiest whole second; -1: unknown
-
-	History []Second // oldest first; the last may be unfinished
+	mu     sync.Mutex
+	tracks []*track // in the order in which they appeared
+	index  map[uint64]*track
+	gone   int
+	rates  *rates // nil: none
+	err    error
 }
 
-// A Second is a listener during one second.
-type Second struct {
-	Start    time.Time
-	Max      int           // greatest depth
-	Full     time.Duration // time with a full queue
-	Dropped  uint32
-	Arrived  int // -1: unknown
-	Accepted int // -1: unknown
+// Watch starts to sample. The namespace must stay open until Close.
+func Watch(n *Namespace, c WatchConfig) (*Watcher, error) {
+	if c.Interval < 0 || c.History < 0 {
+		return nil, fmt.Errorf("watch: Interval is %v and History %d: neither can be negative", c.Interval, c.History)
+	}
+	if c.Interval == 0 {
+		c.Interval = 10 * time.Millisecond
+	}
+	if c.History == 0 {
+		c.History = 60
+	}
+	w := &Watcher{ns: n, config: c, stop: make(chan struct{}), index: map[uint64]*track{}}
+	if err := w.sample(); err != nil {
+		return nil, err
+	}
+	if c.Rates {
+		if err := w.startRates(); err != nil {
+			return nil, err
+		}
+	}
+	w.done.Go(w.run)
+	return w, nil
+}
+
+// Observations is what was seen since Watch or Reset, a listener each, in the
+// order in which they appeared. Those that have gone are kept until the next
+// Reset, but not more than 1,000.
+func (w *Watcher) Observations() []Observation {
+	w.countNow()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := make([]Observation, len(w.tracks))
+	for i, t := range w.tracks {
+		all[i] = t.observation()
+	}
+	return all
+}
+
+// Reset forgets peaks and sums, but not the history.
+func (w *Watcher) Reset() {
+	w.countNow()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.forget(w.gone)
+	for _, t := range w.tracks {
+		t.reset()
+	}
+}
+
+// Err is why sampling stopped, if it did.
+func (w *Watcher) Err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// Close stops sampling. What was seen can still be read.
+func (w *Watcher) Close() (err error) {
+	w.once.Do(func() {
+		close(w.stop)
+		w.done.Wait()
+		err = w.stopRates()
+	})
+	return err
+}
+
+func (w *Watcher) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = err
+	}
+}
+
+// run samples until Close, or an error.
+func (w *Watcher) run() {
+	const share = 25 // of the time, for sampling
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	cost := time.Duration(0)
+	next := time.Now().Add(w.config.Interval)
+	for {
+		timer.Reset(w.pause(next))
+		select {
+		case <-w.stop:
+			return
+		case <-timer.C:
+		}
+		start := time.Now()
+		if err := w.hear(); err != nil {
+			w.fail(err)
+			return
+		}
+		if start.Before(next) {
+			continue
+		}
+		if err := w.sample(); err != nil {
+			w.fail(err)
+			return
+		}
+		cost = smooth(cost, time.Since(start))
+		interval := max(w.config.Interval, share*cost)
+		next = start.Add(time.Duration(float64(interval) * (0.75 + rand.Float64()/2)))
+	}
+}
+
+// pause is how long to wait for the next sample, or for reports: their buffer
+// doesn't hold those of a second.
+func (w *Watcher) pause(next time.Time) time.Duration {
+	d := time.Until(next)
+	if w.rates != nil {
+		d = min(d, 15*time.Millisecond)
+	}
+	return d
+}
+
+// smooth follows a cost down at once and up slowly, as one that was measured
+// on a busy machine includes the time of others.
+func smooth(cost, measured time.Duration) time.Duration {
+	if cost == 0 {
+		return measured
+	}
+	return min(measured, cost+cost/8+10*time.Microsecond)
+}
+
+// sample reads every queue once.
+func (w *Watcher) sample() error {
+	all, err := w.listeners()
+	if errors.Is(err, errChanged) {
+		return nil // the next one makes good for it
+	}
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.take(all, time.Now())
+	return nil
+}
+
+// take adds one sample of all listeners.
+func (w *Watcher) take(all []Listener, now time.Time) {
+	for i := range all {
+		w.see(&all[i], now)
+	}
+	for _, t := range w.tracks {
+		if !t.o.Gone && t.o.Until != now {
+			t.o.Gone = true
+			w.gone++
+		}
+	}
+	w.forget(w.gone - mostGone)
+}
+
+func (w *Watcher) listeners() ([]Listener, error) {
+	all, err := w.ns.Listeners()
+	if err != nil || !w.config.Unix {
+		return all, err
+	}
+	unix, err := w.ns.UnixListeners()
+	return append(all, unix...), err
+}
+
+// see takes one reading of one listener.
+func (w *Watcher) see(l *Listener, now time.Time) {
+	id := l.Cookie
+	if id == 0 {
+		id = 1<<63 | uint64(l.Inode) // no cookie is that great
+	}
+	t := w.index[id]
+	if t == nil {
+		if w.config.Select != nil && !w.config.Select(*l) {
+			return
+		}
+		t = &track{id: id, capacity: w.config.History}
+		w.index[id] = t
+		w.tracks = append(w.tracks, t)
+	}
+	if t.o.Gone { // it was shut down, and listens again
+		t.o.Gone = false
+		w.gone--
+	}
+	t.sample(l, now)
+}
+
+// mostGone bounds what a host that opens listeners all the time costs.
+const mostGone = 1000
+
+// forget drops the first n of the listeners that have gone.
+func (w *Watcher) forget(n int) {
+	if n <= 0 {
+		return
+	}
+	kept := w.tracks[:0]
+	for _, t := range w.tracks {
+		if t.o.Gone && n > 0 {
+			n--
+			w.gone--
+			delete(w.index, t.id)
+			continue
+		}
+		kept = append(kept, t)
+	}
+	clear(w.tracks[len(kept):])
+	w.tracks = kept
 }

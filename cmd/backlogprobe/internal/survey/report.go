@@ -41,7 +41,10 @@ type Namespace struct {
 	Delta    backlog.Counters `json:"counters_delta"` // during the look
 }
 
-// A Row is one listener, or one SO_REUSEPORT group of them.
+// A Row is one listener, or one SO_REUSEPORT group of them. The depth, limit,
+// capacity and drops of a group are sums; its peak and times are those of the
+// fullest member, since the kernel refuses what is meant for a full member
+// though others have room.
 type Row struct {
 	Netns        string    `json:"netns"`
 	Proto        string    `json:"proto"` // "tcp", "tcp6", "mptcp", "unix", "unix-seqpacket"
@@ -58,8 +61,10 @@ type Row struct {
 	HalfOpen     int       `json:"half_open"`   // SYN_RECV of the port
 	Arrivals     *float64  `json:"arrivals_per_second"`
 	Accepts      *float64  `json:"accepts_per_second"`
-	OldestWait   *Duration `json:"oldest_wait_ns"` // of a connection in the queue now; null: none or unknown
-	BytesWaiting int       `json:"bytes_waiting"`  // received by connections in the queue
+	OldestWait   *Duration `json:"oldest_wait_ns"`    // of a connection in the queue now; null: none or unknown
+	BytesWaiting int       `json:"bytes_waiting"`     // received by connections in the queue
+	GivenUp      int       `json:"given_up"`          // of those in the queue, closed by their clients already
+	Waiters      []Waiter  `json:"waiters,omitempty"` // in the queue, the oldest 10
 	Stall        Duration  `json:"longest_stall_ns"`
 	Hurt         *Hurt     `json:"clients_hurt"`      // null: unknown
 	Owners       []Owner   `json:"owners"`            // null: hidden
@@ -68,6 +73,17 @@ type Row struct {
 	Inode       uint32              `json:"inode"`  // 0 for a group
 	Cookie      uint64              `json:"cookie"` // 0 for a group
 	Observation backlog.Observation `json:"-"`      // of a group: of the worst member
+
+	samples int // during the look
+	resent  int // of HalfOpen, those whose SYN-ACK was sent again
+}
+
+// A Waiter is a connection in the accept queue.
+type Waiter struct {
+	Addr    string   `json:"addr"` // of the client
+	Waits   Duration `json:"waits_ns"`
+	Bytes   int      `json:"bytes"`    // received, unread
+	GivenUp bool     `json:"given_up"` // closed by the client already
 }
 
 // Hurt are the clients whose SYN or final ACK was refused and who wait now.
@@ -91,6 +107,8 @@ type Client struct {
 // An Owner is a process that holds the socket.
 type Owner struct {
 	PID       int    `json:"pid"`
+	Parent    int    `json:"parent_pid"`
+	Stopped   bool   `json:"stopped"` // by a signal such as SIGSTOP, or a debugger
 	Command   string `json:"command"`
 	FD        int    `json:"fd"`
 	Unit      string `json:"unit,omitempty"`

@@ -3,6 +3,8 @@ package survey
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"time"
 
 	"onconn/backlog"
@@ -19,36 +21,144 @@ type Options struct {
 	Owners   bool          // look for them
 	Hurt     bool          // capture SYNs where we have CAP_NET_RAW; estimate elsewhere
 	Accepts  bool          // count accepts per process where we have CAP_PERFMON
+	Once     bool          // one reading, cheaper: nothing is watched, so Look doesn't wait, and there are no rates
 }
 
-// A Filter selects listeners. The zero Filter selects all.
-type Filter struct {
-	text string
+// A Survey watches listeners until Close. Only one goroutine may use it at a time.
+type Survey struct {
+	options Options
+	spaces  []*space
+	denied  int // processes whose namespaces we may not see
+	owners  backlog.Owners
+	accepts *accepts  // nil: not counted
+	since   time.Time // the end of the last look
+	looked  bool
 }
 
-// ParseFilter reads a filter: ":443", "443", "127.0.0.1:80", "[::1]:80", "/run/x.sock",
-// "pid=12", "comm=node", "unit=nginx.service", or of ss: "sport = :443", "src 127.0.0.1".
-// Several words must all hold.
-func ParseFilter(words []string) (Filter, error) { return Filter{}, errors.ErrUnsupported }
+// Open starts to watch. EPERM: other network namespaces need CAP_SYS_ADMIN.
+func Open(o Options) (s *Survey, err error) {
+	if o.Interval < 0 {
+		return nil, fmt.Errorf("the interval between samples is %v: it can't be negative", o.Interval)
+	}
+	if o.Interval == 0 {
+		o.Interval = 10 * time.Millisecond
+	}
+	o.Unix = o.Unix || o.Filter.unix
+	o.Owners = o.Owners || len(o.Filter.owners) > 0 || o.Accepts
+	s = &Survey{options: o}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	if s.spaces, s.denied, err = openSpaces(o); err != nil {
+		return nil, err
+	}
+	for _, space := range s.spaces {
+		if err := space.begin(o); err != nil {
+			return nil, err
+		}
+	}
+	if o.Accepts && !o.Once {
+		if s.accepts = openAccepts(); s.accepts != nil {
+			s.follow()
+			s.accepts.mark()
+		}
+	}
+	s.since = time.Now()
+	return s, nil
+}
 
-// Match reports whether a listener, with its owners, is selected.
-func (f Filter) Match(l backlog.Listener, owners []backlog.Owner) bool { return false }
+// follow begins to count the accepts of the owners that there are now.
+func (s *Survey) follow() {
+	for _, space := range s.spaces {
+		for _, owners := range s.owners.Find(inodes(space.last)) {
+			for _, o := range owners {
+				s.accepts.follow(o.PID)
+			}
+		}
+	}
+}
 
-// A Survey watches listeners until Close.
-type Survey struct{}
-
-// Open starts to watch.
-func Open(o Options) (*Survey, error) { return nil, errors.ErrUnsupported }
+func inodes(seen []backlog.Observation) []uint32 {
+	all := make([]uint32, len(seen))
+	for i, o := range seen {
+		all[i] = o.Inode
+	}
+	return all
+}
 
 // Look watches for another d, or until ctx is done, and reports. Deltas and
 // rates are of this look, or for 0 since the last one; peaks, stalls and times
 // full since Open or Reset.
 func (s *Survey) Look(ctx context.Context, d time.Duration) (*Report, error) {
-	return nil, errors.ErrUnsupported
+	if d > 0 {
+		if err := s.mark(); err != nil {
+			return nil, err
+		}
+		wait := time.NewTimer(d)
+		defer wait.Stop()
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+		}
+	}
+	r := &Report{Schema: Schema, Interval: s.options.Interval, Listeners: []Row{}, Findings: []Finding{}, UnknownWhy: map[string]string{}}
+	if s.denied > 0 && s.options.AllNetns {
+		r.UnknownWhy["namespaces"] = fmt.Sprintf("%d processes hide their network namespace: run as root for all of them", s.denied)
+	}
+	all := make([]seen, len(s.spaces))
+	for i, space := range s.spaces {
+		var err error
+		if all[i], err = space.look(s.options); err != nil {
+			return nil, err
+		}
+	}
+	r.Time = time.Now()
+	if s.looked || d > 0 {
+		r.Sampled = r.Time.Sub(s.since)
+	}
+	s.since, s.looked = r.Time, true
+	s.report(r, all)
+	if s.accepts != nil {
+		s.accepts.mark()
+	}
+	judge(r)
+	return r, nil
+}
+
+// mark makes now the beginning of the look.
+func (s *Survey) mark() error {
+	for _, space := range s.spaces {
+		if err := space.mark(s.options); err != nil {
+			return err
+		}
+	}
+	if s.accepts != nil {
+		s.accepts.mark()
+	}
+	s.since = time.Now()
+	return nil
 }
 
 // Reset forgets peaks.
-func (s *Survey) Reset() {}
+func (s *Survey) Reset() {
+	for _, space := range s.spaces {
+		space.reset()
+	}
+}
 
 // Close stops watching.
-func (s *Survey) Close() error { return nil }
+func (s *Survey) Close() error {
+	var errs []error
+	for _, space := range s.spaces {
+		errs = append(errs, space.Close())
+	}
+	if s.accepts != nil {
+		s.accepts.Close()
+	}
+	return errors.Join(errs...)
+}
+
+// lacks reports whether an error means that we may not.
+func lacks(err error) bool { return errors.Is(err, os.ErrPermission) }

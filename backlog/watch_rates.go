@@ -1,0 +1,201 @@
+package backlog
+
+import (
+	"errors"
+	"time"
+)
+
+// rates counts the connections that arrive at each local port: those that exist
+// at the end of a time, less those at its start, and those destroyed during it.
+type rates struct {
+	destroyed *destroyedSockets
+	existing  [1 << 16]int32 // by port, at the last count
+	ended     [1 << 16]int32 // since then
+	lost      bool           // reports, since then
+	at        time.Time      // of the last count
+	cost      time.Duration  // of a count
+}
+
+// startRates takes what exists now as the base.
+func (w *Watcher) startRates() (err error) {
+	r := &rates{lost: true} // reports of what was before
+	if r.destroyed, err = openDestroyed(w.ns); err != nil {
+		return err
+	}
+	w.rates = r
+	if err := w.count(); err != nil {
+		r.destroyed.Close()
+		return err
+	}
+	w.done.Go(w.countSeconds)
+	return nil
+}
+
+func (w *Watcher) stopRates() error {
+	if w.rates == nil {
+		return nil
+	}
+	w.counting.Lock() // let one by Observations end
+	defer w.counting.Unlock()
+	return w.rates.destroyed.Close()
+}
+
+func (w *Watcher) stopped() bool {
+	select {
+	case <-w.stop:
+		return true
+	default:
+		return w.Err() != nil
+	}
+}
+
+// spare is what a count must leave between itself and others, by its cost.
+const spare = 50
+
+// countSeconds counts when a second of the clock ends.
+func (w *Watcher) countSeconds() {
+	timer := time.NewTimer(untilSecond())
+	defer timer.Stop()
+	for {
+		select {
+		case <-w.stop:
+			return
+		case <-timer.C:
+		}
+		w.counting.Lock()
+		var err error
+		if time.Since(w.rates.at) >= spare*w.rates.cost {
+			err = w.count()
+		}
+		w.counting.Unlock()
+		if err != nil {
+			w.fail(err)
+			return
+		}
+		timer.Reset(untilSecond())
+	}
+}
+
+func untilSecond() time.Duration {
+	now := time.Now()
+	return now.Truncate(time.Second).Add(time.Second).Sub(now)
+}
+
+// countNow counts if that keeps none from counting at the end of the second.
+func (w *Watcher) countNow() {
+	if w.rates == nil {
+		return
+	}
+	w.counting.Lock()
+	defer w.counting.Unlock()
+	pause := spare * w.rates.cost
+	if w.stopped() || time.Since(w.rates.at) < pause || untilSecond() < pause {
+		return
+	}
+	if err := w.count(); err != nil {
+		w.fail(err)
+	}
+}
+
+// count adds what has arrived since the last count. The caller holds counting.
+// A socket that ends while it runs, or is reported late, is a mistake of one
+// that the next count makes good.
+func (w *Watcher) count() error {
+	start := time.Now()
+	existing, err := w.ns.Connections()
+	if errors.Is(err, errChanged) {
+		return nil // the next one covers this time too
+	}
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := w.rates
+	if err := r.hear(w.index); err != nil {
+		return err
+	}
+	ports := map[uint16]*arrivals{}
+	for _, t := range w.tracks {
+		if p := t.port(); p != 0 && !(t.o.Gone && t.o.Until.Before(r.at)) {
+			if ports[p] == nil {
+				ports[p] = &arrivals{arrived: int(int32(existing[p]) - r.existing[p] + r.ended[p])}
+				ports[p].accepted = ports[p].arrived
+			}
+			// What a queue holds more than before hasn't been accepted, nor what it
+			// held when it went.
+			ports[p].accepted -= t.o.Depth - t.counted
+			t.counted = t.o.Depth
+		}
+	}
+	if !r.lost {
+		for _, t := range w.tracks {
+			if a := ports[t.port()]; a != nil && !(t.o.Gone && t.o.Until.Before(r.at)) {
+				t.add(*a, r.at, start)
+			}
+		}
+	}
+	clear(r.existing[:])
+	clear(r.ended[:])
+	for port, n := range existing {
+		r.existing[port] = int32(n)
+	}
+	r.lost = false
+	r.at = start
+	r.cost = smooth(r.cost, time.Since(start))
+	return nil
+}
+
+// hear reads the reports that have come.
+func (w *Watcher) hear() error {
+	if w.rates == nil {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.rates.hear(w.index)
+}
+
+// hear counts the connections whose end was reported. index knows the listeners,
+// whose own end is reported alike.
+func (r *rates) hear(index map[uint64]*track) error {
+	lost, err := r.destroyed.read(func(d destroyedSocket) {
+		if d.remote == 0 && index[d.cookie] != nil {
+			return
+		}
+		r.ended[d.port]++
+	})
+	r.lost = r.lost || lost
+	return err
+}
+
+// arrivals is what one count adds to a port.
+type arrivals struct{ arrived, accepted int }
+
+// port is 0 of unix sockets.
+func (t *track) port() uint16 { return uint16(t.o.Addr.Port()) }
+
+// add takes what arrived from one count to another.
+func (t *track) add(a arrivals, from, to time.Time) {
+	t.o.Arrived += a.arrived
+	t.o.Accepted += a.accepted
+	t.o.Counted += to.Sub(from)
+
+	// A count at the end of a second may come late, but not so late that it
+	// counts the next one too.
+	start := from.Truncate(time.Second)
+	if to.Sub(start) > 3*time.Second/2 {
+		return
+	}
+	sum := a
+	if t.history != nil || a != (arrivals{}) {
+		if s := t.second(start); s != nil {
+			s.Arrived = max(s.Arrived, 0) + a.arrived
+			s.Accepted = max(s.Accepted, 0) + a.accepted
+			sum = arrivals{s.Arrived, s.Accepted}
+		}
+	}
+	if to.Sub(start) >= time.Second {
+		t.o.PeakArrived = max(t.o.PeakArrived, sum.arrived)
+	}
+}

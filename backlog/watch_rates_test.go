@@ -1,0 +1,210 @@
+package backlog
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"onconn/internal/netns"
+	"onconn/internal/testleak"
+	"onconn/sock"
+)
+
+// TestWatchRates makes connections that end in every way, and some that don't.
+func TestWatchRates(t *testing.T) {
+	dual := func(fd sock.FD) error { return sock.V6Only.Set(fd, false) }
+	none := func(sock.FD) error { return nil }
+	for _, tt := range []struct {
+		name     string
+		addr     sock.Addr
+		protocol sock.Protocol
+		before   func(sock.FD) error
+	}{
+		{"tcp4", inet("127.0.0.1:0"), 0, none},
+		{"IPv4 to dual stack", inet("[::]:0"), 0, dual},
+		{"mptcp", inet("127.0.0.1:0"), sock.MPTCP, none},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			testleak.FDs(t)
+			fd, addr := listening(t, tt.addr, sock.Stream, tt.protocol, 100, tt.before)
+			to := sock.IPAddr(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(addr.Port())))
+			early := dial(t, to) // exists at the start, and ends later
+			w := watching(t, ourNamespace(t), addr, WatchConfig{Rates: true})
+
+			arrived, accepted := 0, 0
+			count := func(how string, arrive, accept int) {
+				t.Helper()
+				arrived += arrive
+				accepted += accept
+				o := observed(t, w, how+" counted", func(o Observation) bool {
+					return o.Arrived == arrived && o.Accepted == accepted
+				})
+				// What is reported late may add to it.
+				observed(t, w, how+" still as counted", func(later Observation) bool {
+					return later.Counted > o.Counted && later.Arrived == arrived && later.Accepted == accepted
+				})
+			}
+			pair := func() (client, server sock.FD) {
+				client = dial(t, to)
+				connected(t, client)
+				return client, accept(t, fd)
+			}
+			conn := accept(t, fd)
+			early.Close()
+			conn.Close()
+			count("one from before", 0, 1)
+
+			for range 7 {
+				client, server := pair()
+				client.Close()
+				server.Close()
+			}
+			count("client closes first", 7, 7)
+			for range 5 {
+				client, server := pair()
+				server.Close()
+				client.Close()
+			}
+			count("server closes first", 5, 5)
+			for range 4 {
+				client, server := pair()
+				reset(t, client)
+				server.Close()
+			}
+			count("client resets", 4, 4)
+			for range 3 {
+				client, server := pair()
+				reset(t, server)
+				client.Close()
+			}
+			count("server resets", 3, 3)
+			for range 6 {
+				client, server := pair()
+				t.Cleanup(func() { client.Close(); server.Close() })
+			}
+			count("kept", 6, 6)
+			for range 8 {
+				connected(t, connecting(t, to))
+			}
+			count("waiting", 8, 0)
+			for range 2 {
+				dial(t, to).Close()
+			}
+			count("waiting, closed by the client", 2, 0)
+			for range 10 {
+				accept(t, fd).Close()
+			}
+			count("accepted later", 0, 10)
+
+			o := observed(t, w, "a second over", func(o Observation) bool { return o.PeakArrived > 0 })
+			sum, most := 0, 0
+			for _, s := range o.History {
+				sum += max(s.Arrived, 0)
+				most = max(most, s.Arrived)
+			}
+			if sum != o.Arrived || o.PeakArrived > most {
+				t.Errorf("%d arrived, of them %d in the history; busiest second %d, %d in the history",
+					o.Arrived, sum, o.PeakArrived, most)
+			}
+		})
+	}
+}
+
+// accept waits for a connection. The caller closes it.
+func accept(t testing.TB, fd sock.FD) sock.FD {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		conn, _, err := fd.Accept()
+		if err == nil {
+			return conn
+		}
+		if !errors.Is(err, unix.EAGAIN) || time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// reset closes by RST.
+func reset(t testing.TB, fd sock.FD) {
+	t.Helper()
+	if err := errors.Join(sock.Linger.Set(fd, sock.LingerConfig{On: true}), fd.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWatchRatesOfAnotherNamespace(t *testing.T) {
+	testleak.FDs(t)
+	ns := netns.New(t)
+	n, err := OpenNamespace(ns.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	ns.Do(func() {
+		fd, addr := listening(t, inet("127.0.0.1:0"), sock.Stream, 0, 100)
+		w := watching(t, n, addr, WatchConfig{Rates: true})
+		for range 20 {
+			client := dial(t, addr)
+			accept(t, fd).Close()
+			client.Close()
+		}
+		observed(t, w, "counted", func(o Observation) bool { return o.Arrived == 20 && o.Accepted == 20 })
+	})
+}
+
+// TestWatchRatesOverrun has the kernel report more than the buffer holds.
+func TestWatchRatesOverrun(t *testing.T) {
+	testleak.FDs(t)
+	fd, addr := listening(t, inet("127.0.0.1:0"), sock.Stream, 0, 100)
+	w := &Watcher{ns: ourNamespace(t), rates: &rates{lost: true}, index: map[uint64]*track{}, stop: make(chan struct{}), config: WatchConfig{
+		History: 60,
+		Select:  func(l Listener) bool { return l.Addr == addr },
+	}}
+	var err error
+	if w.rates.destroyed, err = openDestroyed(w.ns); err != nil {
+		t.Fatal(err)
+	}
+	defer w.rates.destroyed.Close()
+	buffer := func(size int) {
+		if err := unix.SetsockoptInt(w.rates.destroyed.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, size); err != nil {
+			t.Fatal(err)
+		}
+	}
+	buffer(1)
+	served := func(n int) {
+		for range n {
+			client := dial(t, addr)
+			accept(t, fd).Close()
+			client.Close()
+		}
+	}
+	count := func() Observation {
+		t.Helper()
+		if err := errors.Join(w.sample(), w.count()); err != nil {
+			t.Fatal(err)
+		}
+		return w.tracks[0].observation()
+	}
+	count()
+	served(200)
+	for end := time.Now().Add(10 * time.Second); !w.rates.lost; time.Sleep(time.Millisecond) {
+		if err := w.rates.hear(w.index); err != nil || time.Now().After(end) {
+			t.Fatalf("nothing was lost, %v", err)
+		}
+	}
+	if o := count(); o.Arrived != -1 || o.Counted != 0 || o.PeakArrived != -1 {
+		t.Errorf("unknown, but %d arrived in %v", o.Arrived, o.Counted)
+	}
+	buffer(1 << 17)
+	served(1)
+	for end := time.Now().Add(10 * time.Second); ; {
+		if o := count(); o.Arrived == 1 && o.Accepted == 1 {
+			break
+		} else if time.Now().After(end) {
+			t.Fatalf("1 arrived after the loss: %+v", o)
+		}
+	}
+}

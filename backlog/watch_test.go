@@ -1,0 +1,251 @@
+package backlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"onconn/internal/testleak"
+	"onconn/sock"
+)
+
+// watching watches one listener, until the test ends.
+func watching(t testing.TB, n *Namespace, addr sock.Addr, c WatchConfig) *Watcher {
+	t.Helper()
+	c.Select = func(l Listener) bool { return l.Addr == addr }
+	w, err := Watch(n, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(w.Err(), w.Close()); err != nil {
+			t.Errorf("Watcher: %v", err)
+		}
+	})
+	return w
+}
+
+func ourNamespace(t testing.TB) *Namespace {
+	t.Helper()
+	n, err := OpenNamespace("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	return n
+}
+
+// observed waits until the only listener that is watched is as wanted.
+func observed(t testing.TB, w *Watcher, what string, wanted func(Observation) bool) Observation {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		all := w.Observations()
+		if len(all) == 1 && wanted(all[0]) {
+			return all[0]
+		}
+		if time.Now().After(end) {
+			t.Fatalf("not %s: %+v, %v", what, all, w.Err())
+		}
+	}
+}
+
+func TestWatchFull(t *testing.T) {
+	testleak.FDs(t)
+	fd, addr := listening(t, inet("127.0.0.1:0"), sock.Stream, 0, 4)
+	w := watching(t, ourNamespace(t), addr, WatchConfig{})
+	for range 5 {
+		connected(t, connecting(t, addr))
+	}
+	observed(t, w, "full", func(o Observation) bool { return o.Depth == 5 })
+	for range 3 {
+		connecting(t, addr)
+	}
+	o := observed(t, w, "dropping", func(o Observation) bool { return o.Dropped >= 3 && o.Stalls > 0 })
+	if o.Peak != 5 || o.Fulls != 1 || o.Stalls != 1 || o.Gone {
+		t.Errorf("full: %+v", o)
+	}
+	full := o.Until.Sub(o.PeakAt)
+	if o.Full < full || o.Full > o.Until.Sub(o.Since) || o.Stall < full || o.Stall > o.Until.Sub(o.Since) {
+		t.Errorf("full for %v or longer: full %v, stall %v of %v", full, o.Full, o.Stall, o.Until.Sub(o.Since))
+	}
+	if o.Arrived != -1 || o.Accepted != -1 || o.PeakArrived != -1 || o.Counted != 0 {
+		t.Errorf("without Rates: %+v", o)
+	}
+	sum := Second{}
+	for _, s := range o.History {
+		sum.Max = max(sum.Max, s.Max)
+		sum.Full += s.Full
+		sum.Dropped += s.Dropped
+		if s.Arrived != -1 || s.Accepted != -1 {
+			t.Errorf("without Rates: %+v", s)
+		}
+	}
+	if sum != (Second{Max: 5, Full: o.Full, Dropped: o.Dropped}) {
+		t.Errorf("history %+v of %+v", sum, o)
+	}
+
+	if err := fd.Listen(100); err != nil {
+		t.Fatal(err)
+	}
+	o = observed(t, w, "larger", func(o Observation) bool { return o.Limit == 100 })
+	w.Reset()
+	r := observed(t, w, "reset", func(o Observation) bool { return o.Samples > 1 })
+	if r.Full != 0 || r.Fulls != 0 || r.Dropped != 0 || r.Peak < 5 || r.Since.Before(o.Until) || len(r.History) < len(o.History) {
+		t.Errorf("after Reset: %+v", r)
+	}
+}
+
+func TestWatchGone(t *testing.T) {
+	testleak.FDs(t)
+	n := ourNamespace(t)
+	fd, addr := openListener(t, inet("127.0.0.1:0"))
+	w := watching(t, n, addr, WatchConfig{})
+	fd.Close()
+	before := observed(t, w, "gone", func(o Observation) bool { return o.Gone })
+
+	listening(t, addr, sock.Stream, 0, 9)
+	for end := time.Now().Add(20 * time.Second); len(w.Observations()) < 2; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the new listener isn't seen")
+		}
+	}
+	all := w.Observations()
+	if !all[0].Gone || all[0].Cookie != before.Cookie || all[1].Gone || all[1].Limit != 9 || all[1].Cookie == before.Cookie {
+		t.Errorf("%+v", all)
+	}
+	w.Reset()
+	observed(t, w, "forgotten", func(o Observation) bool { return !o.Gone && o.Limit == 9 })
+}
+
+func TestWatchUnix(t *testing.T) {
+	testleak.FDs(t)
+	_, addr := listening(t, sock.UnixAddr(""), sock.Stream, 0, 2)
+	w := watching(t, ourNamespace(t), addr, WatchConfig{Unix: true, Rates: true})
+	for range 3 {
+		connecting(t, addr)
+	}
+	o := observed(t, w, "full", func(o Observation) bool { return o.Full > 0 })
+	if o.Peak != 3 || o.Arrived != -1 || o.PeakArrived != -1 {
+		t.Errorf("%+v", o)
+	}
+}
+
+func TestWatchRefuses(t *testing.T) {
+	testleak.FDs(t)
+	n := ourNamespace(t)
+	for _, c := range []WatchConfig{{Interval: -1}, {History: -1}} {
+		if _, err := Watch(n, c); err == nil || !strings.Contains(err.Error(), "-1") {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+	n.Close()
+	if _, err := Watch(n, WatchConfig{}); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("a namespace that is closed: %v", err)
+	}
+}
+
+func TestWatchNamespaceClosed(t *testing.T) {
+	testleak.FDs(t)
+	n := ourNamespace(t)
+	w, err := Watch(n, WatchConfig{Rates: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Close()
+	for end := time.Now().Add(20 * time.Second); w.Err() == nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it goes on without a namespace")
+		}
+	}
+	if !errors.Is(w.Err(), os.ErrClosed) {
+		t.Errorf("Err: %v", w.Err())
+	}
+	w.Observations()
+	if err := errors.Join(w.Close(), w.Close()); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	w.Observations()
+}
+
+// TestWatchMeetsStalls has a server that doesn't accept for 80 ms at a time,
+// while about 1,500 clients come per second.
+func TestWatchMeetsStalls(t *testing.T) {
+	testleak.FDs(t)
+	fd, addr := listening(t, inet("127.0.0.1:0"), sock.Stream, 0, 4096)
+	w := watching(t, ourNamespace(t), addr, WatchConfig{Rates: true})
+	arrived := come(t, addr, 3, 500)
+
+	// Nothing leaves the queue while the server stalls, so its depth at the end
+	// of the longest one is the true peak.
+	peak := 0
+	for range 15 {
+		stalled := time.Now()
+		time.Sleep(80 * time.Millisecond)
+		q, err := Of(fd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		peak = max(peak, q.Depth)
+		for time.Since(stalled) < 200*time.Millisecond {
+			if drain(fd) == 0 {
+				time.Sleep(100 * time.Microsecond)
+			}
+		}
+	}
+	o := w.Observations()[0]
+	t.Logf("peak %d of %d, %d stalls, the longest %v, %d samples", o.Peak, peak, o.Stalls, o.Stall, o.Samples)
+	if float64(o.Peak) < math.Floor(0.85*float64(peak)) || o.Stalls < 10 {
+		t.Errorf("peak %d of %d, %d stalls", o.Peak, peak, o.Stalls)
+	}
+	n := arrived()
+	drain(fd)
+	observed(t, w, fmt.Sprint(n, " counted"), func(o Observation) bool { return o.Arrived == n && o.Accepted == n })
+}
+
+// drain accepts and closes what waits.
+func drain(fd sock.FD) (n int) {
+	for {
+		conn, _, err := fd.Accept()
+		if err != nil {
+			return n
+		}
+		conn.Close()
+		n++
+	}
+}
+
+// come has clients connect and close, each so many times per second. The result
+// ends that and says how many came.
+func come(t *testing.T, to sock.Addr, clients, perSecond int) (stop func() int) {
+	ctx, cancel := context.WithCancel(t.Context())
+	came := make(chan int, clients)
+	for range clients {
+		go func() {
+			n := 0
+			for due := time.Now(); ctx.Err() == nil; n++ {
+				fd, err := sock.Socket(to.Family(), sock.Stream, 0)
+				if err != nil {
+					t.Error(err)
+					break
+				}
+				fd.Connect(to)
+				fd.Close()
+				due = due.Add(time.Second / time.Duration(perSecond))
+				time.Sleep(time.Until(due))
+			}
+			came <- n
+		}()
+	}
+	return func() (sum int) {
+		cancel()
+		for range clients {
+			sum += <-came
+		}
+		return sum
+	}
+}

@@ -1,0 +1,155 @@
+package glossary
+
+// counters are of /proc/net/netstat and /proc/net/snmp, and count in a network
+// namespace, not for one listener.
+var counters = []Entry{
+	{
+		Name: "ListenOverflows", Kind: Counter, Key: "TcpExtListenOverflows",
+		Means:  "Segments refused because an accept queue was full: a SYN, or the ACK (or data) that would have ended a handshake.",
+		Not:    "It is not the number of lost clients: retries count again, and one client that waits for a minute makes about 15. Nobody need be lost, only late: by 1 s for a SYN that is refused once. And it doesn't tell which listener.",
+		Do:     "backlogprobe shows whose it is. Accept faster; raise that listener's backlog only if the arrivals come in bursts (backlogprobe advise).",
+		Source: "tcp_conn_request, tcp_v4_syn_recv_sock (exit_overflow)",
+	},
+	{
+		Name: "ListenDrops", Kind: Counter, Key: "TcpExtListenDrops",
+		Means:  "Segments that a listener refused for any reason: a full accept queue (then ListenOverflows counts too), a full SYN queue with tcp_syncookies=0, the 3/4 rule of tcp_max_syn_backlog, no memory.",
+		Not:    "Neither clients nor connections: each retry counts. More ListenDrops than ListenOverflows means refusals that have nothing to do with the accept queue.",
+		Do:     "Subtract ListenOverflows. If something is left, look at TCPReqQFullDrop and tcp_syncookies.",
+		Source: "tcp_listendrop",
+	},
+	{
+		Name: "TCPReqQFullDoCookies", Kind: Counter, Key: "TcpExtTCPReqQFullDoCookies",
+		Means:  "SYNs answered with a SYN cookie because the listener's SYN queue was full, or because tcp_syncookies=2.",
+		Not:    "Not an attack as such: more simultaneous handshakes than backlog+1 are enough, and a slow network makes handshakes last longer. Nobody was refused.",
+		Do:     "If it is no attack, raise the backlog: it limits the SYN queue too. Cookies cost TCP_DEFER_ACCEPT, TCP_SAVE_SYN and the repeated SYN-ACK.",
+		Source: "tcp_syn_flood_action",
+	},
+	{
+		Name: "TCPReqQFullDrop", Kind: Counter, Key: "TcpExtTCPReqQFullDrop",
+		Means:  "SYNs dropped because the listener's SYN queue was full and tcp_syncookies=0. ListenDrops counts them too.",
+		Not:    "Not the accept queue.",
+		Do:     "sysctl net.ipv4.tcp_syncookies=1, or a greater backlog.",
+		Source: "tcp_syn_flood_action",
+	},
+	{
+		Name: "SyncookiesSent", Kind: Counter, Key: "TcpExtSyncookiesSent",
+		Means:  "SYN-ACKs that carry a cookie in place of a kept handshake.",
+		Not:    "Not refusals: the clients connect. A cookie is never sent again, so that a client whose ACK gets lost, and who waits for the server to speak first, hangs.",
+		Do:     "As for TCPReqQFullDoCookies. Compare with SyncookiesRecv: a SYN flood leaves most of them unanswered.",
+		Source: "cookie_v4_init_sequence",
+	},
+	{
+		Name: "SyncookiesRecv", Kind: Counter, Key: "TcpExtSyncookiesRecv",
+		Means:  "ACKs with a valid cookie. While the accept queue is full each repeated ACK counts again.",
+		Not:    "Not the connections made by cookie, once the accept queue overflows.",
+		Source: "cookie_v4_check",
+	},
+	{
+		Name: "SyncookiesFailed", Kind: Counter, Key: "TcpExtSyncookiesFailed",
+		Means:  "ACKs, for a port that used cookies lately, whose cookie is wrong or too old (about 2 minutes).",
+		Not:    "Seldom an attack: late ACKs and stray segments of connections that are over do it.",
+		Source: "cookie_v4_check",
+	},
+	{
+		Name: "TCPTimeouts", Kind: Counter, Key: "TcpExtTCPTimeouts",
+		Means:  "Retransmission timers that fired: of data, of our own SYNs, and of SYN-ACKs that a listener sends again.",
+		Not:    "Not only loss: every refused final ACK adds one per repeated SYN-ACK.",
+		Do:     "Compare with ListenOverflows before you blame the network.",
+		Source: "tcp_retransmit_timer, reqsk_timer_handler",
+	},
+	{
+		Name: "TCPSynRetrans", Kind: Counter, Key: "TcpExtTCPSynRetrans",
+		Means:  "SYNs and SYN-ACKs that this host sent again.",
+		Not:    "It says nothing about SYNs that clients send again: those are seen only in a capture (backlogprobe explain --live).",
+		Do:     "On a client: the other side doesn't answer. On a server: SYN-ACKs get lost, or final ACKs are refused.",
+		Source: "__tcp_retransmit_skb, tcp_rtx_synack",
+	},
+	{
+		Name: "TCPBacklogDrop", Kind: Counter, Key: "TcpExtTCPBacklogDrop",
+		Means:  "Segments dropped because too many waited for a socket that a system call had locked at that moment.",
+		Not:    "It has nothing to do with the backlog of listen(2): only the word is the same.",
+		Do:     "Look for huge receive buffers or starved CPUs, not at somaxconn.",
+		Source: "tcp_add_backlog",
+	},
+	{
+		Name: "TCPDeferAcceptDrop", Kind: Counter, Key: "TcpExtTCPDeferAcceptDrop",
+		Means:  "Bare final ACKs that TCP_DEFER_ACCEPT ignored, since it waits for data.",
+		Not:    "Not a loss: the data completes the handshake.",
+		Source: "tcp_check_req",
+	},
+	{
+		Name: "TCPRcvQDrop", Kind: Counter, Key: "TcpExtTCPRcvQDrop",
+		Means:  "Segments of established connections dropped because their receive buffer was full.",
+		Not:    "Not the accept queue. It can hit connections that wait in it, with the data that their clients already send.",
+		Source: "tcp_data_queue",
+	},
+	{
+		Name: "EmbryonicRsts", Kind: Counter, Key: "TcpExtEmbryonicRsts",
+		Means:  "Unfinished handshakes ended by a reset: of the client, or ours for a full accept queue with tcp_abort_on_overflow=1.",
+		Not:    "Most are port scans and clients that gave up.",
+		Source: "tcp_check_req (embryonic_reset)",
+	},
+	{
+		Name: "TCPMigrateReqSuccess", Kind: Counter, Key: "TcpExtTCPMigrateReqSuccess", Since: "5.14",
+		Means:  "Connections and handshakes that a closing SO_REUSEPORT listener handed to another of its group.",
+		Source: "inet_csk_listen_stop, reuseport_migrate_sock",
+	},
+	{
+		Name: "TCPMigrateReqFailure", Kind: Counter, Key: "TcpExtTCPMigrateReqFailure", Since: "5.14",
+		Means:  "Connections and handshakes that no other listener of the group could take: they are reset, or try again.",
+		Do:     "Start the new listener before the old one closes, and drain before closing.",
+		Source: "inet_csk_listen_stop, reuseport_migrate_sock",
+	},
+	{
+		Name: "TCPFastOpenPassive", Kind: Counter, Key: "TcpExtTCPFastOpenPassive",
+		Means:  "Connections accepted with data in their SYN.",
+		Source: "tcp_try_fastopen",
+	},
+	{
+		Name: "TCPFastOpenPassiveFail", Kind: Counter, Key: "TcpExtTCPFastOpenPassiveFail",
+		Means:  "Fast opens refused: a wrong cookie, or no room. They go on as ordinary handshakes.",
+		Not:    "Not lost clients.",
+		Source: "tcp_try_fastopen",
+	},
+	{
+		Name: "TCPFastOpenListenOverflow", Kind: Counter, Key: "TcpExtTCPFastOpenListenOverflow",
+		Means:  "Fast opens refused because as many as the qlen of TCP_FASTOPEN were unfinished. They go on as ordinary handshakes.",
+		Not:    "Not ListenOverflows: the accept queue may be empty.",
+		Do:     "Set a greater qlen.",
+		Source: "tcp_fastopen_queue_check",
+	},
+	{
+		Name: "TCPFastOpenCookieReqd", Kind: Counter, Key: "TcpExtTCPFastOpenCookieReqd",
+		Means:  "Clients that asked for a fast open cookie.",
+		Source: "tcp_try_fastopen",
+	},
+	{
+		Name: "TCPAbortOnOverflow", Kind: Counter,
+		Means:  "There is no such counter. tcp_abort_on_overflow is a sysctl; what it resets is counted by EmbryonicRsts, ListenOverflows and OutRsts.",
+		Source: "include/uapi/linux/snmp.h",
+	},
+	{
+		Name: "PassiveOpens", Kind: Counter, Key: "TcpPassiveOpens",
+		Means:  "Handshakes that a listener completed.",
+		Not:    "Not accept(2): a connection counts when it enters the accept queue, though no program may ever take it.",
+		Source: "tcp_create_openreq_child",
+	},
+	{
+		Name: "AttemptFails", Kind: Counter, Key: "TcpAttemptFails",
+		Means:  "Handshakes that failed: our own connects that were refused or timed out, and unfinished ones of clients that were reset.",
+		Not:    "Refused SYNs don't count: the kernel forgets them at once.",
+		Source: "tcp_done, tcp_check_req",
+	},
+	{
+		Name: "EstabResets", Kind: Counter, Key: "TcpEstabResets",
+		Means:  "Established connections that ended with a reset.",
+		Not:    "It doesn't say whose reset. Closing a listener with a queue makes one for each connection in it.",
+		Source: "tcp_set_state",
+	},
+	{
+		Name: "OutRsts", Kind: Counter, Key: "TcpOutRsts",
+		Means:  "Resets sent: for closed ports, aborted connections, closed listeners and tcp_abort_on_overflow=1.",
+		Not:    "A full accept queue sends none, unless tcp_abort_on_overflow=1, and then only for a final ACK.",
+		Source: "tcp_v4_send_reset, tcp_send_active_reset",
+	},
+}

@@ -1,0 +1,100 @@
+package survey
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"onconn/cmd/backlogprobe/internal/handshake"
+)
+
+// captureAfter is how long a capture must have run to have seen those who wait:
+// a client's first retry comes after a second.
+const captureAfter = 2500 * time.Millisecond
+
+// mostClients is how many hurt clients a report names.
+const mostClients = 10
+
+// hurt says how many clients of each listener wait outside.
+func (n *seen) hurt(rows []Row, r *Report) {
+	if n.captured != nil && n.captured.Err() == nil && time.Since(n.capture) > captureAfter {
+		n.hurtCaptured(rows)
+	} else {
+		n.hurtEstimated(rows, r)
+	}
+	for _, row := range rows {
+		if row.Hurt == nil && row.Port == 0 {
+			r.UnknownWhy["clients_hurt"] = "of unix sockets: nothing is refused in silence, connect(2) waits or fails"
+		}
+	}
+}
+
+func (n *seen) hurtCaptured(rows []Row) {
+	for i := range rows {
+		if rows[i].Port != 0 {
+			rows[i].Hurt = &Hurt{How: "captured"}
+		}
+	}
+	for _, c := range n.captured.Waiting() {
+		for _, i := range takers(rows, c.Server) {
+			rows[i].Hurt.add(c)
+		}
+	}
+}
+
+// add takes the longest waiting first.
+func (h *Hurt) add(c handshake.Client) {
+	waits := time.Since(c.Since)
+	h.Clients++
+	h.Longest = max(h.Longest, waits)
+	if len(h.Worst) < mostClients {
+		h.Worst = append(h.Worst, Client{c.Client.String(), c.Tries, waits, string(c.Path)})
+	}
+}
+
+// hurtEstimated takes each refusal of the last second for a client: Linux tries
+// again after a second, four times. A refused final ACK counts twice, and later
+// tries come more seldom, so it is about so many.
+func (n *seen) hurtEstimated(rows []Row, r *Report) {
+	for i := range rows {
+		row := &rows[i]
+		switch {
+		case row.Port == 0:
+		case r.Sampled < time.Second/2:
+			r.UnknownWhy["clients_hurt"] = "needs a look of a second or more"
+		case row.Dropped == 0 || n.Delta["TcpExtListenDrops"] == 0: // stray segments at most
+			row.Hurt = &Hurt{How: "estimated"}
+		default:
+			row.Hurt = &Hurt{Clients: row.refusedLastSecond(r.Sampled), How: "estimated"}
+		}
+	}
+}
+
+// refusedLastSecond is how many segments were refused in the last whole second.
+func (row *Row) refusedLastSecond(sampled time.Duration) int {
+	if sampled <= 1500*time.Millisecond {
+		return int(math.Ceil(float64(row.Dropped) / max(sampled.Seconds(), 1)))
+	}
+	sockets := row.Members
+	if sockets == nil {
+		sockets = []Row{*row}
+	}
+	n := 0
+	for _, s := range sockets {
+		last := s.Observation.Until.Truncate(time.Second).Add(-time.Second)
+		for _, second := range s.Observation.History {
+			if second.Start.Equal(last) {
+				n += int(second.Dropped)
+			}
+		}
+	}
+	return n
+}
+
+// about puts a number of clients into words.
+func (h *Hurt) about() string {
+	if h.How == "estimated" {
+		return fmt.Sprintf("about %d", h.Clients)
+	}
+	return fmt.Sprint(h.Clients)
+}

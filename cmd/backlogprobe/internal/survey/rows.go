@@ -1,0 +1,196 @@
+package survey
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"onconn/backlog"
+	"onconn/sock"
+)
+
+// report fills in what was seen.
+func (s *Survey) report(r *Report, all []seen) {
+	procs := processes{}
+	hidden, sampled := 0, 0
+	for i := range all {
+		n := &all[i]
+		r.Namespaces = append(r.Namespaces, n.Namespace)
+		owners := map[uint32][]backlog.Owner{}
+		if s.options.Owners {
+			owners = s.owners.Find(inodes(n.to))
+		}
+		rows := n.rows(r, owners, procs)
+		if len(s.options.Filter.owners) > 0 {
+			rows = slices.DeleteFunc(rows, func(row Row) bool {
+				return !s.options.Filter.Match(row.Observation.Listener, owners[row.Inode])
+			})
+		}
+		for _, row := range rows {
+			if s.options.Owners && row.Owners == nil {
+				hidden++
+			}
+			sampled = max(sampled, row.samples)
+		}
+		if s.options.Sum {
+			rows = fold(rows)
+		}
+		n.share(rows, r)
+		n.hurt(rows, r)
+		s.accepters(rows, r)
+		r.Listeners = append(r.Listeners, rows...)
+	}
+	if sampled > 0 && r.Sampled > 0 {
+		r.Interval = r.Sampled / time.Duration(sampled) // as it was: with many listeners it grows
+	}
+	if hidden > 0 {
+		r.UnknownWhy["owners"] = hiddenOwners(hidden)
+	} else if !s.options.Owners {
+		r.UnknownWhy["owners"] = "not asked for"
+	}
+	slices.SortStableFunc(r.Listeners, func(a, b Row) int {
+		return cmp.Or(cmp.Compare(a.Netns, b.Netns), cmp.Compare(a.Port, b.Port), strings.Compare(a.Local, b.Local))
+	})
+}
+
+func hiddenOwners(n int) string {
+	if os.Geteuid() != 0 {
+		return fmt.Sprintf("%d owners hidden: run as root for names (queues and drops are complete)", n)
+	}
+	return fmt.Sprintf("%d owners unknown: held by the kernel, or outside of our pid namespace", n)
+}
+
+// rows are the listeners that there are now.
+func (n *seen) rows(r *Report, owners map[uint32][]backlog.Owner, procs processes) []Row {
+	before := make(map[uint64]backlog.Observation, len(n.from))
+	for _, o := range n.from {
+		before[o.Cookie] = o
+	}
+	rows := make([]Row, 0, len(n.to))
+	for _, o := range n.to {
+		if o.Gone {
+			continue
+		}
+		from, ok := before[o.Cookie]
+		if !ok { // it began to listen during the look
+			from = backlog.Observation{Listener: o.Listener}
+			from.Drops -= o.Dropped
+		}
+		row := Row{
+			Netns: n.Name, Proto: proto(o.Listener), Local: n.local(o.Listener), Port: int(o.Addr.Port()),
+			Depth: o.Depth, Limit: o.Limit, Capacity: o.Capacity(), Peak: o.Peak,
+			Full: o.Full, Fulls: o.Fulls, Drops: o.Drops, Dropped: o.Drops - from.Drops,
+			Stall: o.Stall, Inode: o.Inode, Cookie: o.Cookie, Observation: o,
+			samples: o.Samples - from.Samples,
+		}
+		if !internet(o.Listener) {
+			row.Port = 0
+		}
+		row.rates(from, o)
+		for _, owner := range owners[o.Inode] {
+			p := procs.get(owner.PID)
+			row.Owners = append(row.Owners, Owner{PID: owner.PID, Command: owner.Command, FD: owner.FD,
+				Unit: owner.Unit, Container: owner.Container, Parent: p.parent, Stopped: p.stopped})
+		}
+		rows = append(rows, row)
+	}
+	n.shared(rows, r)
+	return rows
+}
+
+// rates fills in what came and was accepted in the time that was counted.
+func (row *Row) rates(from, to backlog.Observation) {
+	counted := (to.Counted - from.Counted).Seconds()
+	if counted <= 0 || to.Arrived < 0 {
+		return
+	}
+	arrivals := float64(to.Arrived-max(from.Arrived, 0)) / counted
+	accepts := float64(to.Accepted-max(from.Accepted, 0)) / counted
+	row.Arrivals, row.Accepts = &arrivals, &accepts
+}
+
+// shared takes rates away where listeners on several addresses share a port, as
+// they are counted by port.
+func (n *seen) shared(rows []Row, r *Report) {
+	first := map[int]string{}
+	several := map[int]bool{}
+	for _, row := range rows {
+		if local, ok := first[row.Port]; ok && local != row.Local {
+			several[row.Port] = true
+		}
+		first[row.Port] = row.Local
+	}
+	for i := range rows {
+		row := &rows[i]
+		switch {
+		case row.Port == 0:
+			row.Arrivals, row.Accepts = nil, nil
+			why(r, "unix sockets don't count them")
+		case several[row.Port]:
+			row.Arrivals, row.Accepts = nil, nil
+			why(r, "counted by port, and several addresses share one")
+		case row.Arrivals == nil && row.Observation.Counted == 0:
+			why(r, "needs a look of a second or more")
+		}
+	}
+}
+
+// why says why rates are unknown.
+func why(r *Report, reason string) {
+	for _, field := range []string{"arrivals_per_second", "accepts_per_second"} {
+		if have := r.UnknownWhy[field]; !strings.Contains(have, reason) {
+			r.UnknownWhy[field] = strings.TrimPrefix(have+"; "+reason, "; ")
+		}
+	}
+}
+
+func proto(l backlog.Listener) string {
+	switch {
+	case l.Addr.Family() == sock.Unix && l.Type == sock.SeqPacket:
+		return "unix-seqpacket"
+	case l.Addr.Family() == sock.Unix:
+		return "unix"
+	case l.MPTCP:
+		return "mptcp"
+	case l.Addr.Family() == sock.Inet6:
+		return "tcp6"
+	}
+	return "tcp"
+}
+
+// local is the address as ss(8) prints it.
+func (n *seen) local(l backlog.Listener) string {
+	if !internet(l) {
+		return cmp.Or(l.Addr.Name(), "*") // ss calls an unnamed one so
+	}
+	ap := l.Addr.AddrPort()
+	ip := ap.Addr().WithZone("")
+	host := ip.String()
+	switch {
+	case l.Addr.Family() == sock.Inet:
+	case ip.Is4(): // mapped
+		host = "[::ffff:" + host + "]"
+	case ip.IsUnspecified() && !l.V6Only:
+		host = "*"
+	default:
+		host = "[" + host + "]"
+	}
+	if l.Interface != 0 {
+		host += "%" + n.interfaceName(l.Interface)
+	}
+	return fmt.Sprintf("%s:%d", host, ap.Port())
+}
+
+// interfaceName knows names in our own namespace only.
+func (n *seen) interfaceName(index int) string {
+	if n.ns.Path() == "" {
+		if i, err := net.InterfaceByIndex(index); err == nil {
+			return i.Name
+		}
+	}
+	return fmt.Sprintf("if%d", index)
+}

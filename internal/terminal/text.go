@@ -1,0 +1,40 @@
+package terminal
+
+import (
+	"strings"
+	"unicode"
+
+	"github.com/charmbracelet/x/ansi"
+)
+
+// Clean replaces what could steer a terminal. Names of processes and paths of
+// sockets are chosen by anybody.
+func Clean(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
+}
+
+// Cells is how many cells a text takes, colours none.
+func Cells(text string) int { return ansi.StringWidth(text) }
+
+// Cut shortens a text to a width in cells, colours left whole, and marks the cut.
+func (s Style) Cut(text string, cells int) string {
+	tail := "…"
+	if s.ASCII {
+		tail = "~"
+	}
+	return ansi.Truncate(text, max(cells, 0), tail)
+}
+
+// Pad fills a text with spaces to a width: on the right, or for a negative
+// width on the left.
+func Pad(text string, cells int) string {
+	if cells < 0 {
+		return strings.Repeat(" ", max(-cells-Cells(text), 0)) + text
+	}
+	return text + strings.Repeat(" ", max(cells-Cells(text), 0))
+}
