@@ -11,8 +11,13 @@ import (
 // refused. It carries no reference to its listener: only the local port tells.
 type HalfOpen struct {
 	Local, Remote netip.AddrPort
-	Age           time.Duration // since the SYN; to about 10 ms
-	Retransmitted int           // SYN-ACKs sent again
+
+	// Age is the time since the SYN, to about 10 ms, if the client is silent.
+	// It is only an upper bound, and may be twenty times too much, once
+	// Retransmitted isn't 0 and the client repeats its SYN, as one does that the
+	// SYN-ACK doesn't reach: each repetition is answered and counted too.
+	Age           time.Duration
+	Retransmitted int // SYN-ACKs sent again
 }
 
 // A Waiting is a connection that no process has accepted yet.
@@ -43,7 +48,8 @@ func (n *Namespace) HalfOpen(port uint16) ([]HalfOpen, error) {
 
 // handshakeAge is how long ago the SYN came, when the SYN-ACK has been sent
 // again so many times and its timer has so long to go: the timer runs 1, 2, 4 s
-// and so on, up to TCP_RTO_MAX (reqsk_timer_handler).
+// and so on, up to TCP_RTO_MAX (reqsk_timer_handler). The kernel doesn't tell
+// those apart that answered a repeated SYN.
 func handshakeAge(retransmitted uint8, expires time.Duration) time.Duration {
 	const initial, most = time.Second, 120 * time.Second
 	age, timeout := time.Duration(0), initial

@@ -10,5 +10,5 @@
 // sock_diag(7) and files of /proc. None of it needs a privilege in our own
 // network namespace; entering another one needs CAP_SYS_ADMIN, and naming the
 // process that holds a socket the right to read its /proc/PID/fd. It needs
-// Linux 5.4.
+// Linux 5.3.
 package backlog

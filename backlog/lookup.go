@@ -8,10 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Lookup reads one TCP listener, in about 2 µs whatever their number. Without a
+// Lookup reads one TCP listener, in a few µs whatever their number. Without a
 // cookie (0) it finds one member of a SO_REUSEPORT group, always the same. By
-// its cookie any member is found, in some ten µs, as are listeners that are
-// bound to an interface. ENOENT: nobody listens there, or not with that cookie.
+// their cookies it finds the other members too, in some ten µs, as it does
+// listeners that are bound to an interface. ENOENT: nobody listens there, or not
+// with that cookie.
 func (n *Namespace) Lookup(addr netip.AddrPort, cookie uint64) (Listener, error) {
 	addr = unmapped(addr)
 	s, err := n.lookup(addr, cookie)

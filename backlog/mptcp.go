@@ -47,7 +47,9 @@ func (n *Namespace) mptcpInodes() (map[uint32]bool, error) {
 	}
 	for _, family := range families {
 		base := inetRequest{family: family, states: 1 << tcpListen}.bytes()
-		// The number doesn't fit into the byte that the request has for it.
+		// The number doesn't fit into the byte that the request has for it. Before
+		// 5.9 the kernel looks there only, and must not take it for TCP's.
+		base[1] = 0
 		request := binary.NativeEndian.AppendUint16(base[:], unix.SizeofNlAttr+4)
 		request = binary.NativeEndian.AppendUint16(request, inetDiagReqProtocol)
 		request = binary.NativeEndian.AppendUint32(request, unix.IPPROTO_MPTCP)

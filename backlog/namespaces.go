@@ -119,6 +119,5 @@ func namespaceInode(link []byte) (uint64, bool) {
 	if !ok || !bytes.HasSuffix(digits, []byte("]")) {
 		return 0, false
 	}
-	n, ok := number(digits[:len(digits)-1])
-	return uint64(n), ok
+	return number(digits[:len(digits)-1])
 }

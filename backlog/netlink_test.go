@@ -103,6 +103,62 @@ func TestAbandonedDump(t *testing.T) {
 	}
 }
 
+// A list that changes while it is written is asked for again, as if nothing had
+// been read.
+func TestDumpAgain(t *testing.T) {
+	testleak.FDs(t)
+	row := part(unix.SOCK_DIAG_BY_FAMILY, inetRow()...)
+	changed := part(unix.NLMSG_DONE, code(0)...)
+	binary.NativeEndian.PutUint16(changed[6:], unix.NLM_F_MULTI|unix.NLM_F_DUMP_INTR)
+	for _, tt := range []struct {
+		changes int
+		err     error
+	}{{0, nil}, {1, nil}, {5, errChanged}} {
+		d := answeredBy(t, func(question int) [][]byte {
+			if question <= tt.changes {
+				return [][]byte{row, changed}
+			}
+			return [][]byte{row, part(unix.NLMSG_DONE, code(0)...)}
+		})
+		got, err := dump(d, []int{9}, nil, func([]byte) (int, bool, error) { return 1, true, nil })
+		if !errors.Is(err, tt.err) || err == nil && (len(got) != 2 || got[0] != 9 || got[1] != 1) {
+			t.Errorf("changed %d times: %v, %v; not %v", tt.changes, got, err, tt.err)
+		}
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// answeredBy is a diag that asks a func instead of the kernel, which gives the
+// datagrams that answer each question, numbered from 1.
+func answeredBy(t *testing.T, answers func(question int) [][]byte) *diag {
+	t.Helper()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The kernel answers at once. The func may take a moment.
+	if err := unix.SetsockoptTimeval(pair[0], unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 300_000}); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer unix.Close(pair[1])
+		for question := 1; ; question++ {
+			request := make([]byte, 1024)
+			n, err := unix.Read(pair[1], request)
+			if err != nil || n < unix.SizeofNlMsghdr {
+				return
+			}
+			for _, a := range answers(question) {
+				copy(a[8:12], request[8:12]) // the sequence number
+				unix.Write(pair[1], a)
+			}
+		}
+	}()
+	return &diag{fd: pair[0]}
+}
+
 func FuzzMessages(f *testing.F) {
 	f.Add(part(unix.SOCK_DIAG_BY_FAMILY, append(inetRow(), attr(inetDiagSkV6Only, 1)...)...))
 	f.Add(part(unix.SOCK_DIAG_BY_FAMILY, append(make([]byte, sizeofUnixMsg), attr(unixDiagVFS, 1, 2, 3, 4, 5, 6, 7, 8)...)...))

@@ -13,8 +13,9 @@ import (
 // Owners finds the processes that hold sockets, by their inode numbers. It
 // remembers what it found, and looks through /proc only for sockets that it
 // doesn't know or whose owner has gone; for those that nobody seems to hold,
-// once a second. The zero value is ready; its methods may be called from
-// several goroutines.
+// once a second. So it doesn't notice a process that comes to share a socket
+// with the owners that it knows. The zero value is ready; its methods may be
+// called from several goroutines.
 type Owners struct {
 	mu    sync.Mutex
 	known map[uint32]known

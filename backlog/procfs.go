@@ -36,7 +36,7 @@ func holdings(wanted func(inode uint32) bool) (all []holding) {
 			}
 			inode, ok := socketInode(readlinkat(dir, name, link[:]))
 			if ok && wanted(inode) {
-				all = addHolding(all, first, holding{inode, pid, fd})
+				all = addHolding(all, first, holding{inode, pid, int(fd)})
 			}
 		})
 	})
@@ -79,7 +79,7 @@ func eachProcess(each func(proc, pid int)) error {
 	var names [16 << 10]byte
 	eachName(proc, names[:], func(name []byte) {
 		if pid, ok := number(name); ok {
-			each(proc, pid)
+			each(proc, int(pid))
 		}
 	})
 	return nil
@@ -136,7 +136,7 @@ func socketInode(link []byte) (uint32, bool) {
 }
 
 // number reads a decimal number without allocating.
-func number(digits []byte) (n int, ok bool) {
+func number(digits []byte) (n uint64, ok bool) {
 	if len(digits) == 0 || len(digits) > 10 {
 		return 0, false
 	}
@@ -144,7 +144,7 @@ func number(digits []byte) (n int, ok bool) {
 		if c < '0' || c > '9' {
 			return 0, false
 		}
-		n = 10*n + int(c-'0')
+		n = 10*n + uint64(c-'0')
 	}
 	return n, true
 }

@@ -51,7 +51,7 @@ func FuzzProc(f *testing.F) {
 				t.Errorf("no NUL behind %q", name)
 			}
 			if n, ok := number(name); ok {
-				if want, err := strconv.Atoi(string(name)); err != nil || n != want {
+				if want, err := strconv.ParseUint(string(name), 10, 64); err != nil || n != want {
 					t.Errorf("%q is %d, not %d, %v", name, n, want, err)
 				}
 			}

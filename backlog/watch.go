@@ -168,17 +168,16 @@ func smooth(cost, measured time.Duration) time.Duration {
 
 // sample reads every queue once.
 func (w *Watcher) sample() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	all, err := w.listeners()
 	if errors.Is(err, errChanged) {
 		return nil // the next one makes good for it
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		w.take(all, time.Now())
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.take(all, time.Now())
-	return nil
+	return err
 }
 
 // take adds one sample of all listeners.

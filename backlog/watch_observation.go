@@ -63,7 +63,8 @@ type track struct {
 	drops        uint32    // at Since
 	stalled      time.Time // since when the queue hasn't become shorter; zero: it is empty
 	stallSamples int
-	counted      int // depth at the last count
+	counted      int      // depth at the last count
+	owed         arrivals // none above 0: by later counts
 
 	capacity int
 	history  []Second // a ring once it has reached its capacity

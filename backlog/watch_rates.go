@@ -10,7 +10,7 @@ import (
 type rates struct {
 	destroyed *destroyedSockets
 	existing  [1 << 16]int32 // by port, at the last count
-	ended     [1 << 16]int32 // since then
+	ended     [1 << 16]int32 // reported since then
 	lost      bool           // reports, since then
 	at        time.Time      // of the last count
 	cost      time.Duration  // of a count
@@ -98,10 +98,20 @@ func (w *Watcher) countNow() {
 }
 
 // count adds what has arrived since the last count. The caller holds counting.
-// A socket that ends while it runs, or is reported late, is a mistake of one
-// that the next count makes good.
+//
+// It reads the reports first, then what exists, then the queues: a connection
+// that ends or is accepted meanwhile is missed until the next count, and none
+// counts twice.
 func (w *Watcher) count() error {
 	start := time.Now()
+	w.mu.Lock()
+	r := w.rates
+	err := r.hear(w.index)
+	ended, lost := r.ended, r.lost
+	w.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	existing, err := w.ns.Connections()
 	if errors.Is(err, errChanged) {
 		return nil // the next one covers this time too
@@ -111,39 +121,60 @@ func (w *Watcher) count() error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	r := w.rates
-	if err := r.hear(w.index); err != nil {
+	all, err := w.listeners()
+	if errors.Is(err, errChanged) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
-	ports := map[uint16]*arrivals{}
-	for _, t := range w.tracks {
-		if p := t.port(); p != 0 && !(t.o.Gone && t.o.Until.Before(r.at)) {
-			if ports[p] == nil {
-				ports[p] = &arrivals{arrived: int(int32(existing[p]) - r.existing[p] + r.ended[p])}
-				ports[p].accepted = ports[p].arrived
-			}
-			// What a queue holds more than before hasn't been accepted, nor what it
-			// held when it went.
-			ports[p].accepted -= t.o.Depth - t.counted
-			t.counted = t.o.Depth
+	w.take(all, time.Now())
+	if lost { // what exists is a new base, and what ended before doesn't count
+		if err := r.hear(w.index); err != nil {
+			return err
 		}
+		ended, r.lost = r.ended, false
 	}
-	if !r.lost {
-		for _, t := range w.tracks {
-			if a := ports[t.port()]; a != nil && !(t.o.Gone && t.o.Until.Before(r.at)) {
-				t.add(*a, r.at, start)
-			}
-		}
+	w.share(existing, &ended, start, lost)
+	for port := range r.ended {
+		r.ended[port] -= ended[port]
 	}
 	clear(r.existing[:])
-	clear(r.ended[:])
 	for port, n := range existing {
 		r.existing[port] = int32(n)
 	}
-	r.lost = false
 	r.at = start
 	r.cost = smooth(r.cost, time.Since(start))
 	return nil
+}
+
+// share adds what has arrived at each port to the listeners that were there.
+func (w *Watcher) share(existing map[uint16]int, ended *[1 << 16]int32, now time.Time, lost bool) {
+	r := w.rates
+	there := func(t *track) bool { return t.port() != 0 && !(t.o.Gone && t.o.Until.Before(r.at)) }
+	ports := map[uint16]*arrivals{}
+	for _, t := range w.tracks {
+		if !there(t) {
+			continue
+		}
+		p := t.port()
+		if ports[p] == nil {
+			n := existing[p] - int(r.existing[p]) + int(ended[p])
+			ports[p] = &arrivals{n, n}
+		}
+		// What a queue holds more than before hasn't been accepted, nor what it
+		// held when it went.
+		ports[p].accepted -= t.o.Depth - t.counted
+		t.counted = t.o.Depth
+	}
+	if lost {
+		return
+	}
+	for _, t := range w.tracks {
+		if there(t) {
+			t.add(*ports[t.port()], r.at, now)
+		}
+	}
 }
 
 // hear reads the reports that have come.
@@ -172,11 +203,18 @@ func (r *rates) hear(index map[uint64]*track) error {
 // arrivals is what one count adds to a port.
 type arrivals struct{ arrived, accepted int }
 
+// settle splits a sum into what can be added now, and what a later one owes.
+func settle(n int) (now, owed int) { return max(n, 0), min(n, 0) }
+
 // port is 0 of unix sockets.
 func (t *track) port() uint16 { return uint16(t.o.Addr.Port()) }
 
 // add takes what arrived from one count to another.
 func (t *track) add(a arrivals, from, to time.Time) {
+	// What has ended, but isn't destroyed yet, is missing; it must not be
+	// subtracted, as it comes back.
+	a.arrived, t.owed.arrived = settle(a.arrived + t.owed.arrived)
+	a.accepted, t.owed.accepted = settle(a.accepted + t.owed.accepted)
 	t.o.Arrived += a.arrived
 	t.o.Accepted += a.accepted
 	t.o.Counted += to.Sub(from)

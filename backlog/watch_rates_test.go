@@ -32,20 +32,25 @@ func TestWatchRates(t *testing.T) {
 			fd, addr := listening(t, tt.addr, sock.Stream, tt.protocol, 100, tt.before)
 			to := sock.IPAddr(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(addr.Port())))
 			early := dial(t, to) // exists at the start, and ends later
-			w := watching(t, ourNamespace(t), addr, WatchConfig{Rates: true})
+			w := byHand(t, addr)
+			byHandCount(t, w)
 
 			arrived, accepted := 0, 0
 			count := func(how string, arrive, accept int) {
 				t.Helper()
 				arrived += arrive
 				accepted += accept
-				o := observed(t, w, how+" counted", func(o Observation) bool {
-					return o.Arrived == arrived && o.Accepted == accepted
-				})
+				for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+					if o := byHandCount(t, w); o.Arrived == arrived && o.Accepted == accepted {
+						break
+					} else if time.Now().After(end) {
+						t.Fatalf("%s: %d arrived, %d accepted, not %d and %d", how, o.Arrived, o.Accepted, arrived, accepted)
+					}
+				}
 				// What is reported late may add to it.
-				observed(t, w, how+" still as counted", func(later Observation) bool {
-					return later.Counted > o.Counted && later.Arrived == arrived && later.Accepted == accepted
-				})
+				if o := byHandCount(t, w); o.Arrived != arrived || o.Accepted != accepted {
+					t.Fatalf("%s, later: %d arrived, %d accepted, not %d and %d", how, o.Arrived, o.Accepted, arrived, accepted)
+				}
 			}
 			pair := func() (client, server sock.FD) {
 				client = dial(t, to)
@@ -81,6 +86,11 @@ func TestWatchRates(t *testing.T) {
 				client.Close()
 			}
 			count("server resets", 3, 3)
+			client, server := pair()
+			reset(t, client)
+			byHandCount(t, w) // neither exists, nor is destroyed
+			server.Close()
+			count("closed long after a reset", 1, 1)
 			for range 6 {
 				client, server := pair()
 				t.Cleanup(func() { client.Close(); server.Close() })
@@ -99,7 +109,7 @@ func TestWatchRates(t *testing.T) {
 			}
 			count("accepted later", 0, 10)
 
-			o := observed(t, w, "a second over", func(o Observation) bool { return o.PeakArrived > 0 })
+			o := byHandCount(t, w)
 			sum, most := 0, 0
 			for _, s := range o.History {
 				sum += max(s.Arrived, 0)
@@ -111,6 +121,29 @@ func TestWatchRates(t *testing.T) {
 			}
 		})
 	}
+}
+
+// byHand is a Watcher of one listener that samples and counts only when told.
+func byHand(t *testing.T, addr sock.Addr) *Watcher {
+	t.Helper()
+	w := &Watcher{ns: ourNamespace(t), rates: &rates{lost: true}, index: map[uint64]*track{}, config: WatchConfig{
+		History: 60,
+		Select:  func(l Listener) bool { return l.Addr == addr },
+	}}
+	var err error
+	if w.rates.destroyed, err = openDestroyed(w.ns); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.rates.destroyed.Close() })
+	return w
+}
+
+func byHandCount(t *testing.T, w *Watcher) Observation {
+	t.Helper()
+	if err := w.count(); err != nil {
+		t.Fatal(err)
+	}
+	return w.tracks[0].observation()
 }
 
 // accept waits for a connection. The caller closes it.
@@ -159,15 +192,7 @@ func TestWatchRatesOfAnotherNamespace(t *testing.T) {
 func TestWatchRatesOverrun(t *testing.T) {
 	testleak.FDs(t)
 	fd, addr := listening(t, inet("127.0.0.1:0"), sock.Stream, 0, 100)
-	w := &Watcher{ns: ourNamespace(t), rates: &rates{lost: true}, index: map[uint64]*track{}, stop: make(chan struct{}), config: WatchConfig{
-		History: 60,
-		Select:  func(l Listener) bool { return l.Addr == addr },
-	}}
-	var err error
-	if w.rates.destroyed, err = openDestroyed(w.ns); err != nil {
-		t.Fatal(err)
-	}
-	defer w.rates.destroyed.Close()
+	w := byHand(t, addr)
 	buffer := func(size int) {
 		if err := unix.SetsockoptInt(w.rates.destroyed.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, size); err != nil {
 			t.Fatal(err)
@@ -181,27 +206,20 @@ func TestWatchRatesOverrun(t *testing.T) {
 			client.Close()
 		}
 	}
-	count := func() Observation {
-		t.Helper()
-		if err := errors.Join(w.sample(), w.count()); err != nil {
-			t.Fatal(err)
-		}
-		return w.tracks[0].observation()
-	}
-	count()
+	byHandCount(t, w)
 	served(200)
 	for end := time.Now().Add(10 * time.Second); !w.rates.lost; time.Sleep(time.Millisecond) {
 		if err := w.rates.hear(w.index); err != nil || time.Now().After(end) {
 			t.Fatalf("nothing was lost, %v", err)
 		}
 	}
-	if o := count(); o.Arrived != -1 || o.Counted != 0 || o.PeakArrived != -1 {
+	if o := byHandCount(t, w); o.Arrived != -1 || o.Counted != 0 || o.PeakArrived != -1 {
 		t.Errorf("unknown, but %d arrived in %v", o.Arrived, o.Counted)
 	}
 	buffer(1 << 17)
 	served(1)
 	for end := time.Now().Add(10 * time.Second); ; {
-		if o := count(); o.Arrived == 1 && o.Accepted == 1 {
+		if o := byHandCount(t, w); o.Arrived == 1 && o.Accepted == 1 {
 			break
 		} else if time.Now().After(end) {
 			t.Fatalf("1 arrived after the loss: %+v", o)

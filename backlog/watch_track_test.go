@@ -2,6 +2,7 @@ package backlog
 
 import (
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -138,6 +139,35 @@ func TestWatchMemory(t *testing.T) {
 		t.Errorf("after Reset %d and %d are kept, %d of them gone", len(w.tracks), len(w.index), w.gone)
 	}
 	runtime.KeepAlive(w)
+}
+
+// TestTrackOwes has connections end between two counts that are destroyed later.
+func TestTrackOwes(t *testing.T) {
+	w := synthetic(60)
+	w.take([]Listener{reading(0, 3, 0)}, start)
+	at := start.Truncate(time.Second)
+	total := 0
+	for _, a := range []arrivals{{5, 4}, {-2, -1}, {-1, 0}, {4, 4}, {0, -1}, {3, 3}} {
+		w.tracks[0].add(a, at, at.Add(time.Second))
+		at = at.Add(time.Second)
+		o := w.Observations()[0]
+		if o.Arrived < total {
+			t.Errorf("fewer than before: %+v", o)
+		}
+		total = o.Arrived
+	}
+	o := w.Observations()[0]
+	if o.Arrived != 9 || o.Accepted != 9 || o.PeakArrived != 5 || o.Counted != 6*time.Second {
+		t.Errorf("%+v", o)
+	}
+	var arrived, accepted []int
+	for _, s := range o.History {
+		arrived = append(arrived, s.Arrived)
+		accepted = append(accepted, s.Accepted)
+	}
+	if !slices.Equal(arrived, []int{5, 0, 0, 1, 0, 3}) || !slices.Equal(accepted, []int{4, 0, 0, 3, 0, 2}) {
+		t.Errorf("arrived %v, accepted %v", arrived, accepted)
+	}
 }
 
 func TestSmooth(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 	"onconn/internal/terminal"
 )
 
-// explainFlags are those of explain, and the common ones that it heeds.
+// explainFlags are those of explain.
 type explainFlags struct {
 	live    string
 	span    time.Duration
@@ -25,9 +25,8 @@ type explainFlags struct {
 	verbose bool
 	list    bool
 
-	json  bool
-	quiet bool
-	netns string
+	common
+	space string // the file of the network namespace; empty: ours
 	style terminal.Style
 }
 
@@ -50,40 +49,19 @@ CAP_NET_RAW). Or explain a counter, a sysctl or a word, offline.`,
 	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "show rules and packets")
 	cmd.Flags().BoolVar(&f.list, "list", false, "list the names that explain knows")
 	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
-		if err := f.common(cmd); err != nil {
+		f.common = commonFlags(cmd)
+		if f.style, err = f.common.style(cmd.OutOrStdout()); err != nil {
 			return err
+		}
+		switch {
+		case f.allNetns || len(f.netns) > 1:
+			return usage("explain captures in one namespace: give one --netns")
+		case len(f.netns) == 1:
+			f.space = netnsFile(f.netns[0])
 		}
 		return explain(cmd, f, args)
 	}
 	return cmd
-}
-
-// common reads the flags that all commands share.
-func (f *explainFlags) common(cmd *cobra.Command) (err error) {
-	value := func(name string) string {
-		if flag := cmd.Flag(name); flag != nil {
-			return flag.Value.String()
-		}
-		return ""
-	}
-	f.json, f.quiet = value("json") == "true", value("quiet") == "true"
-	if flag := cmd.Flag("netns"); flag != nil && flag.Changed {
-		names, err := cmd.Flags().GetStringArray("netns")
-		if err != nil {
-			names, err = cmd.Flags().GetStringSlice("netns")
-		}
-		if err != nil || len(names) != 1 {
-			return usageError{errors.New("explain takes one --netns")}
-		}
-		f.netns = netnsFile(names[0])
-	}
-	if value("all-netns") == "true" {
-		return usageError{errors.New("explain captures in one namespace: name it with --netns")}
-	}
-	if f.style, err = terminal.ForWriter(cmd.OutOrStdout(), value("color"), value("ascii") == "true"); err != nil {
-		return usageError{err}
-	}
-	return nil
 }
 
 // netnsFile is the file of a namespace that is named as ip netns does, by a
@@ -103,11 +81,11 @@ func explain(cmd *cobra.Command, f explainFlags, args []string) error {
 	case f.live != "":
 		return explainLive(cmd, f, args)
 	case f.span != 0:
-		return usageError{errors.New("--for needs --live")}
+		return usage("--for needs --live")
 	case f.list:
 		return glossary.List(cmd.OutOrStdout(), f.style, f.json)
 	case len(args) == 0:
-		return usageError{errors.New("explain what? A capture file, a name (--list shows them), or --live IFACE")}
+		return usage("explain what? A capture file, a name (--list shows them), or --live IFACE")
 	case isFile(args[0]):
 		return explainFiles(cmd, f, args)
 	}
@@ -142,7 +120,7 @@ func isFile(arg string) bool {
 func explainFiles(cmd *cobra.Command, f explainFlags, files []string) error {
 	out := cmd.OutOrStdout()
 	for i, file := range files {
-		bar := terminal.NewProgress(cmd.ErrOrStderr())
+		bar := f.progress()
 		r, incomplete, err := handshake.ReadFile(file, f.config(), func(done float64) {
 			bar.Set(done, "reading "+terminal.Clean(file))
 		})
@@ -154,7 +132,7 @@ func explainFiles(cmd *cobra.Command, f explainFlags, files []string) error {
 			return err
 		}
 		if f.json {
-			err = printJSON(cmd, document(file, incomplete, 0, r))
+			err = writeDocument(cmd, document(file, incomplete, 0, r))
 		} else {
 			if len(files) > 1 {
 				if i > 0 {
@@ -202,7 +180,7 @@ func document(source, incomplete string, missed uint64, r handshake.Result) hand
 	return d
 }
 
-func printJSON(cmd *cobra.Command, d handshake.Document) error {
+func writeDocument(cmd *cobra.Command, d handshake.Document) error {
 	e := json.NewEncoder(cmd.OutOrStdout())
 	e.SetEscapeHTML(false)
 	return e.Encode(d)

@@ -16,7 +16,6 @@ import (
 	"onconn/backlog"
 	"onconn/cmd/backlogprobe/internal/handshake"
 	"onconn/internal/capture"
-	"onconn/internal/terminal"
 )
 
 func explainLive(cmd *cobra.Command, f explainFlags, args []string) error {
@@ -27,11 +26,11 @@ func explainLive(cmd *cobra.Command, f explainFlags, args []string) error {
 	if f.span < 0 {
 		return usageError{fmt.Errorf("--for %v is negative", f.span)}
 	}
-	c := capture.Config{Netns: f.netns, Interface: f.live, Filter: capture.TCP(false, ports...)}
+	c := capture.Config{Netns: f.space, Interface: f.live, Filter: capture.TCP(false, ports...)}
 	if f.live == "any" {
 		c.Interface = ""
 	}
-	queues, err := handshake.OpenQueues(f.netns)
+	queues, err := handshake.OpenQueues(f.space)
 	if err != nil {
 		return err
 	}
@@ -44,13 +43,13 @@ func explainLive(cmd *cobra.Command, f explainFlags, args []string) error {
 
 	config := f.config()
 	config.Depth = queues.At
-	if config.Sysctls, err = sysctls(f.netns); err != nil {
+	if config.Sysctls, err = sysctls(f.space); err != nil {
 		return err
 	}
 	if f.json {
 		config.Each = func(a *handshake.Attempt) {
 			doc := a.Doc()
-			printJSON(cmd, handshake.Document{Schema: handshake.Schema, Source: f.live, Attempt: &doc})
+			writeDocument(cmd, handshake.Document{Schema: handshake.Schema, Source: f.live, Attempt: &doc})
 		}
 	}
 	a := handshake.New(config)
@@ -62,7 +61,7 @@ func explainLive(cmd *cobra.Command, f explainFlags, args []string) error {
 	if f.json {
 		d := document(f.live, "", missed, r)
 		d.Attempts = nil // each has had its line
-		return printJSON(cmd, d)
+		return writeDocument(cmd, d)
 	}
 	f.printer(cmd).Print(r)
 	complete := "capture complete (0 packets missed)"
@@ -105,7 +104,7 @@ func follow(cmd *cobra.Command, f explainFlags, source *capture.Source, a *hands
 	}
 	done := context.AfterFunc(ctx, func() { source.SetDeadline(time.Now()) })
 	defer done()
-	bar := terminal.NewProgress(cmd.ErrOrStderr())
+	bar := f.progress()
 	defer bar.Done()
 	var shown time.Time
 	for {
@@ -117,7 +116,7 @@ func follow(cmd *cobra.Command, f explainFlags, source *capture.Source, a *hands
 			return err
 		}
 		a.Packet(p)
-		if !f.quiet && p.Time.Sub(shown) > time.Second {
+		if p.Time.Sub(shown) > time.Second {
 			shown = p.Time
 			bar.Set(-1, a.Summary()+"; Ctrl-C ends")
 		}

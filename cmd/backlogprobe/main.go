@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 )
@@ -31,7 +32,7 @@ func main() { os.Exit(execute(os.Args[1:])) }
 
 func execute(args []string) int {
 	root := newRoot()
-	root.SetArgs(args)
+	root.SetArgs(joinWatch(args))
 	cmd, err := root.ExecuteC()
 	if err == nil {
 		return 0
@@ -47,9 +48,41 @@ func execute(args []string) int {
 	return exitFailure
 }
 
+// joinWatch lets a number follow -w, which may stand alone: a flag whose value
+// is optional takes it only after "=".
+func joinWatch(args []string) []string {
+	var joined []string
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		if arg == "--" {
+			return append(joined, args[i:]...)
+		}
+		if (arg == "-w" || arg == "--watch") && i+1 < len(args) {
+			if _, ok := number(args[i+1]); ok {
+				arg += "=" + args[i+1]
+				i++
+			}
+		}
+		joined = append(joined, arg)
+	}
+	return joined
+}
+
+// newRoot is the command tree. backlogprobe alone means backlogprobe list.
 func newRoot() *cobra.Command {
-	root := &cobra.Command{Use: "backlogprobe [filter]"}
+	root := newList("backlogprobe [FILTER] [INTERVAL [COUNT]]")
+	root.Version = version()
+	root.AddCommand(newList("list [FILTER] [INTERVAL [COUNT]]"), newTop(), newCheck(), newAdvise(), newSet(),
+		newProbe(), newExplain(), newExport())
+	addCommonFlags(root)
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	return root
+}
+
+func version() string {
+	if b, ok := debug.ReadBuildInfo(); ok {
+		return b.Main.Version
+	}
+	return "unknown"
 }

@@ -192,7 +192,7 @@ func (c *Reader) packet(kind uint32, b []byte) (p Packet, ok bool, err error) {
 	// The 128-bit product can't overflow its division: the remainder is below units.
 	hi, lo := bits.Mul64(stamp%i.units, 1e9)
 	nanos, _ := bits.Div64(hi, lo, i.units)
-	sec := int64(min(stamp/i.units, lastSecond)) + i.offset
+	sec := int64(min(stamp/i.units, 2*lastSecond+1)) + i.offset
 	if sec < 0 || sec > lastSecond {
 		return p, false, c.damaged("has a time beyond the year 9999")
 	}

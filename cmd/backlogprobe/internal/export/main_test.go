@@ -80,7 +80,7 @@ func group() survey.Row {
 	return survey.Row{
 		Netns: "host", Proto: "tcp6", Local: "*:443", Port: 443,
 		Limit: 8192, Capacity: 8194, Peak: 61, Drops: 12,
-		Owners:      []survey.Owner{{PID: 813, Command: "nginx"}, {PID: 812, Command: "nginx"}},
+		Owners:  []survey.Owner{{PID: 813, Command: "nginx"}, {PID: 812, Command: "nginx"}},
 		Members: []survey.Row{member(10, 100, 5), member(11, 101, 7)},
 	}
 }

@@ -124,11 +124,6 @@ var counters = []Entry{
 		Source: "tcp_try_fastopen",
 	},
 	{
-		Name: "TCPAbortOnOverflow", Kind: Counter,
-		Means:  "There is no such counter. tcp_abort_on_overflow is a sysctl; what it resets is counted by EmbryonicRsts, ListenOverflows and OutRsts.",
-		Source: "include/uapi/linux/snmp.h",
-	},
-	{
 		Name: "PassiveOpens", Kind: Counter, Key: "TcpPassiveOpens",
 		Means:  "Handshakes that a listener completed.",
 		Not:    "Not accept(2): a connection counts when it enters the accept queue, though no program may ever take it.",

@@ -38,10 +38,16 @@ type Entry struct {
 // Entries returns all entries: counters first, then settings, options and words.
 func Entries() []Entry { return slices.Concat(counters, settings, options, words) }
 
-// Find returns the entry of a name, in any case. The prefixes of nstat ("TcpExt",
-// "Tcp") and of sysctl(8) ("net.ipv4.") may be there or not.
+// Find returns the entry of a name, in any case, though TCP_FASTOPEN is an option
+// and tcp_fastopen a sysctl. The prefixes of nstat ("TcpExt", "Tcp") and of
+// sysctl(8) ("net.ipv4.") may be there or not.
 func Find(name string) (Entry, bool) {
 	want := normal(name)
+	for _, e := range Entries() {
+		if e.Name == name {
+			return e, true
+		}
+	}
 	for _, e := range Entries() {
 		for _, n := range append([]string{e.Name, e.Key}, e.Aliases...) {
 			if n != "" && normal(n) == want {

@@ -26,7 +26,7 @@ var settings = []Entry{
 	{
 		Name: "tcp_abort_on_overflow", Kind: Setting, Key: "ipv4/tcp_abort_on_overflow",
 		Means:  "1: a final ACK that finds the accept queue full is answered with a reset. 0: it is ignored, and the handshake tried again.",
-		Not:    "It doesn't make clients fail fast: SYNs that find the queue full are dropped in silence either way. Handshakes by cookie aren't reset either.",
+		Not:    "It doesn't make clients fail fast: SYNs that find the queue full are dropped in silence either way. Handshakes by cookie aren't reset either. There is no counter of this name: EmbryonicRsts, ListenOverflows and OutRsts count what it resets.",
 		Do:     "Leave it at 0, unless clients have another server to go to.",
 		Source: "tcp(7); tcp_check_req",
 	},

@@ -162,6 +162,7 @@ func (a *Analysis) otherSegment(t time.Time, s capture.Segment) {
 			a.locate(c, s)
 		}
 		a.note(c, t, s, true)
+		a.closed(c)
 		return
 	}
 	if c := a.table[flow{s.Dst, s.Src}]; c != nil {
@@ -172,9 +173,17 @@ func (a *Analysis) otherSegment(t time.Time, s capture.Segment) {
 		}
 		c.fromServer(t, s, d)
 		a.note(c, t, s, false)
+		a.closed(c)
 		return
 	}
 	a.before(s)
+}
+
+// closed finishes a connection that both ends have closed.
+func (a *Analysis) closed(c *conn) {
+	if c.clientFIN && c.serverFIN {
+		a.finish(c)
+	}
 }
 
 // before counts a connection whose beginning isn't here. A lone RST is none.
@@ -242,8 +251,8 @@ func (a *Analysis) expire(now time.Time) {
 func (a *Analysis) finish(c *conn) {
 	delete(a.table, c.key)
 	a.unlink(c)
-	if !c.serverFIN && !c.clientFIN && c.Reset.IsZero() && len(a.older) < maxSets {
-		a.older[c.key] = struct{}{} // it may go on
+	if c.Reset.IsZero() && len(a.older) < maxSets {
+		a.older[c.key] = struct{}{} // more may come
 	}
 	a.judge(c)
 	a.totals.Kinds[c.Verdict.Kind]++

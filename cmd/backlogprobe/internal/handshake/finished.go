@@ -3,6 +3,8 @@ package handshake
 import (
 	"fmt"
 	"time"
+
+	"onconn/cmd/backlogprobe/internal/words"
 )
 
 // finished judges an attempt whose final ACK was seen.
@@ -62,11 +64,11 @@ func (c *conn) noRoom(sure Certainty) string {
 func (c *conn) ended(end time.Time) string {
 	switch {
 	case !c.Reply.IsZero():
-		return fmt.Sprintf("; let in after %s", brief(c.Reply.Sub(c.Start)))
+		return fmt.Sprintf("; let in after %s", words.Duration(c.Reply.Sub(c.Start)))
 	case c.ResetBy == TheServer:
-		return fmt.Sprintf("; reset after %s", brief(c.Reset.Sub(c.Start)))
+		return fmt.Sprintf("; reset after %s", words.Duration(c.Reset.Sub(c.Start)))
 	case c.ResetBy == TheClient || c.clientFIN:
-		return fmt.Sprintf("; the client gave up after %s", brief(c.End.Sub(c.Start)))
+		return fmt.Sprintf("; the client gave up after %s", words.Duration(c.End.Sub(c.Start)))
 	case end.Sub(c.SYNACKs.Last) > 2*time.Second<<min(c.SYNACKs.N, 6):
 		return "; then silence: the client, having nothing to send, may still believe that it is connected"
 	}
@@ -108,7 +110,7 @@ func (a *Analysis) late(c *conn) Verdict {
 			n++
 		}
 	}
-	after := brief(c.synackAt.Sub(c.Start))
+	after := words.Duration(c.synackAt.Sub(c.Start))
 	rules := []string{"syn-repeated", "answered-after-retry"}
 	full, room, _ := c.queue()
 	switch {
@@ -121,17 +123,4 @@ func (a *Analysis) late(c *conn) Verdict {
 		return say(AnsweredLate, Consistent, fmt.Sprintf("%s refused by a full accept queue, then answered after %s", count(n, "SYN"), after), append(rules, "near-server")...)
 	}
 	return say(AnsweredLate, CannotTell, fmt.Sprintf("%s refused or lost, then answered after %s", count(n, "SYN"), after), rules...)
-}
-
-// brief is a duration with three digits.
-func brief(d time.Duration) string {
-	switch {
-	case d >= 100*time.Second:
-		return d.Round(time.Second).String()
-	case d >= time.Second:
-		return d.Round(10 * time.Millisecond).String()
-	case d >= time.Millisecond:
-		return d.Round(10 * time.Microsecond).String()
-	}
-	return d.Round(time.Microsecond).String()
 }

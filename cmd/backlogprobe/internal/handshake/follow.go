@@ -64,7 +64,10 @@ func (w *Watcher) syn(f flow, isn uint32, now time.Time) {
 	}
 	p.syns++
 	p.last = now
-	if _, listens := w.queues.At(f.server); listens && p.synacks == 0 {
+	if p.synacks > 0 {
+		return
+	}
+	if _, listens := w.queues.At(f.server); listens {
 		p.path = SYNPath
 	}
 }
@@ -77,7 +80,10 @@ func (w *Watcher) synack(f flow, now time.Time) {
 	p.synacks++
 	p.last = now
 	p.path = ""
-	if d, listens := w.queues.At(f.server); listens && p.synacks > 1 && d.Full() {
+	if p.synacks == 1 {
+		return
+	}
+	if d, listens := w.queues.At(f.server); listens && d.Full() {
 		p.path = ACKPath
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"onconn/cmd/backlogprobe/internal/words"
 	"onconn/internal/capture"
 	"onconn/internal/terminal"
 )
@@ -211,7 +212,7 @@ func (p Printer) totals(r Result) {
 		}
 		fmt.Fprintf(p.W, "%s, %s: %s\n", count(t.Attempts, "attempt"), clients, strings.Join(kinds, ", "))
 	}
-	fmt.Fprintf(p.W, "%s, %d of TCP, in %s; %s", count(t.Packets, "packet"), t.Segments, brief(t.End.Sub(t.Start)), count(t.SYNs, "SYN"))
+	fmt.Fprintf(p.W, "%s, %d of TCP, in %s; %s", count(t.Packets, "packet"), t.Segments, words.Duration(t.End.Sub(t.Start)), count(t.SYNs, "SYN"))
 	if t.Before > 0 {
 		fmt.Fprintf(p.W, "; %s begun before", count(t.Before, "connection"))
 	}

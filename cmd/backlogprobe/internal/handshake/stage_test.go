@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -173,7 +175,8 @@ func (s *stage) end() (live, offline Result) {
 		a.Packet(p)
 	}
 	if dir := os.Getenv("HANDSHAKE_RECORD"); dir != "" {
-		s.record(filepath.Join(dir, filepath.Base(s.Name())+".pcap"))
+		name := regexp.MustCompile("([a-z])([A-Z])|(SYN|ACK)([A-Z])").ReplaceAllString(strings.TrimPrefix(filepath.Base(s.Name()), "Test"), "$1$3-$2$4")
+		s.record(filepath.Join(dir, strings.ToLower(name)+".pcap"))
 	}
 	return s.analysis.Finish(), a.Finish()
 }

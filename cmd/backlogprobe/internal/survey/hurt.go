@@ -1,7 +1,6 @@
 package survey
 
 import (
-	"fmt"
 	"math"
 	"time"
 
@@ -46,6 +45,9 @@ func (n *seen) hurtCaptured(rows []Row) {
 func (h *Hurt) add(c handshake.Client) {
 	waits := time.Since(c.Since)
 	h.Clients++
+	if c.Path == handshake.ACKPath {
+		h.FinalACKs++
+	}
 	h.Longest = max(h.Longest, waits)
 	if len(h.Worst) < mostClients {
 		h.Worst = append(h.Worst, Client{c.Client.String(), c.Tries, waits, string(c.Path)})
@@ -89,12 +91,4 @@ func (row *Row) refusedLastSecond(sampled time.Duration) int {
 		}
 	}
 	return n
-}
-
-// about puts a number of clients into words.
-func (h *Hurt) about() string {
-	if h.How == "estimated" {
-		return fmt.Sprintf("about %d", h.Clients)
-	}
-	return fmt.Sprint(h.Clients)
 }

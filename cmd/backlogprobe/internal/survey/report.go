@@ -88,8 +88,9 @@ type Waiter struct {
 
 // Hurt are the clients whose SYN or final ACK was refused and who wait now.
 type Hurt struct {
-	Clients int      `json:"clients"`
-	Longest Duration `json:"longest_wait_ns"` // 0: unknown
+	Clients   int      `json:"clients"`
+	FinalACKs int      `json:"final_acks_refused"` // of Clients: they believe that they are connected; captured only
+	Longest   Duration `json:"longest_wait_ns"`    // 0: unknown
 	// How: "captured" (each seen on the wire) or "estimated" (from refusals per
 	// second: Linux clients retry once a second at first).
 	How   string   `json:"how"`

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"onconn/backlog"
+	"onconn/cmd/backlogprobe/internal/words"
 	"onconn/sock"
 )
 
@@ -59,9 +60,9 @@ func (s *Survey) report(r *Report, all []seen) {
 
 func hiddenOwners(n int) string {
 	if os.Geteuid() != 0 {
-		return fmt.Sprintf("%d owners hidden: run as root for names (queues and drops are complete)", n)
+		return fmt.Sprintf("%s hidden: run as root for names (queues and drops are complete)", words.Count(n, "owner"))
 	}
-	return fmt.Sprintf("%d owners unknown: held by the kernel, or outside of our pid namespace", n)
+	return fmt.Sprintf("%s unknown: held by the kernel, or outside of our pid namespace", words.Count(n, "owner"))
 }
 
 // rows are the listeners that there are now.
@@ -134,7 +135,7 @@ func (n *seen) shared(rows []Row, r *Report) {
 			row.Arrivals, row.Accepts = nil, nil
 			why(r, "counted by port, and several addresses share one")
 		case row.Arrivals == nil && row.Observation.Counted == 0:
-			why(r, "needs a look of a second or more")
+			why(r, "needs a longer look: they are counted once a second, and more seldom where there are many connections")
 		}
 	}
 }

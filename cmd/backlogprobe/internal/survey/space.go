@@ -44,7 +44,7 @@ func openSpaces(o Options) (all []*space, hidden int, err error) {
 	case len(o.Netns) > 0:
 		wanted = nil
 		for _, name := range o.Netns {
-			wanted = append(wanted, backlog.NamespaceFile{Name: name, Path: netnsPath(name)})
+			wanted = append(wanted, backlog.NamespaceFile{Name: name, Path: NetnsPath(name)})
 		}
 	}
 	seen := map[uint64]bool{}
@@ -83,9 +83,9 @@ func closeAll(all []*space) {
 	}
 }
 
-// netnsPath is the file of a namespace: of ip-netns(8), of a process, or itself.
-// Reports call that of a process pid:12(nginx).
-func netnsPath(name string) string {
+// NetnsPath is the file of a namespace: of ip-netns(8), of a process, or itself.
+// Reports call that of a process pid:12(nginx), and our own host.
+func NetnsPath(name string) string {
 	pid, _, _ := strings.Cut(strings.TrimPrefix(name, "pid:"), "(")
 	switch _, err := strconv.Atoi(pid); {
 	case name == host:
@@ -178,9 +178,6 @@ type seen struct {
 	halfOpen []backlog.HalfOpen
 	waiting  []backlog.Waiting
 }
-
-// A look has what was seen of each namespace.
-type look []seen
 
 // look ends a look, and begins the next one.
 func (s *space) look(o Options) (l seen, err error) {

@@ -65,8 +65,21 @@ func (j *judgement) listener(row *Row) {
 		return
 	}
 	j.finalACKs(row, n)
-	j.limit(row, &worst, n)
+	limit := j.limit(row, &worst, n)
+	if len(limit.Lines) > 0 {
+		if j.has(row, "not-accepting") {
+			limit.Try = nil // it would only let more clients wait
+		}
+		j.add(limit)
+	}
 	j.uneven(row)
+}
+
+// has reports whether something was found about a listener.
+func (j *judgement) has(row *Row, code string) bool {
+	return slices.ContainsFunc(j.r.Findings, func(f Finding) bool {
+		return f.Code == code && f.Local == row.Local && f.Netns == row.Netns
+	})
 }
 
 // during is the time of the look.
@@ -119,13 +132,22 @@ func (j *judgement) refused(row *Row) string {
 	case h.Clients == 0:
 		return "Nobody was refused " + j.during() + "."
 	case h.How == "estimated":
-		return fmt.Sprintf("%s/s are refused, so about %s outside; they try again after 1 s, 2 s and so on.",
-			words.Rate(float64(row.Dropped)/j.r.Sampled.Seconds()), waitOutside(h.Clients))
+		return fmt.Sprintf("%s in the last second, so about %s outside; they go on trying.",
+			words.Count(h.Clients, "refusal"), waitOutside(rounded(h.Clients)))
 	case h.Longest > 0:
 		return fmt.Sprintf("%s outside, the longest for %s; they go on trying.", waitOutside(h.Clients), words.Duration(h.Longest))
 	default:
 		return waitOutside(h.Clients) + " outside; they go on trying."
 	}
+}
+
+// rounded has two digits: an estimate is no more exact.
+func rounded(n int) int {
+	unit := 1
+	for n/unit >= 100 {
+		unit *= 10
+	}
+	return (n + unit/2) / unit * unit
 }
 
 func waitOutside(clients int) string {
@@ -145,7 +167,7 @@ func (j *judgement) pace(row, worst *Row) {
 		return
 	}
 	refused := float64(row.Dropped) / j.r.Sampled.Seconds()
-	if refused == 0 || row.Full < j.watched(row)*9/10 {
+	if refused == 0 || row.Full < j.watched(row)/2 {
 		return
 	}
 	f := found(Critical, row, "too-slow", fmt.Sprintf("%s accepts %s/s, while about %s/s try, retries included: it is too slow.",
@@ -216,11 +238,7 @@ func (j *judgement) refusing(row *Row, n *Namespace) {
 func (j *judgement) finalACKs(row *Row, n *Namespace) {
 	stuck := 0
 	if row.Hurt != nil && row.Hurt.How == "captured" {
-		for _, c := range row.Hurt.Worst {
-			if c.Path == "final ACK refused" {
-				stuck++
-			}
-		}
+		stuck = row.Hurt.FinalACKs
 	} else if surplus := j.dropped(row.Netns) - int64(n.Delta["TcpExtListenDrops"]); row.Dropped > 0 && surplus > int64(row.Dropped)/20 {
 		stuck = row.resent
 	}
@@ -243,21 +261,23 @@ func (j *judgement) dropped(netns string) (sum int64) {
 	return sum
 }
 
-// target is the filter that selects the row, as it is typed.
-func (j *judgement) target(row *Row) string {
+func (j *judgement) target(row *Row) string { return j.r.Target(row) }
+
+// Target is the filter that selects a row of the report, as it is typed.
+func (r *Report) Target(row *Row) string {
 	filter := row.Local
 	if row.Port != 0 {
 		filter = fmt.Sprintf(":%d", row.Port)
-		for _, other := range j.r.Listeners {
+		for _, other := range r.Listeners {
 			if other.Port == row.Port && other.Netns == row.Netns && other.Local != row.Local {
 				filter = "src " + row.Local
 			}
 		}
 	}
-	if strings.ContainsAny(filter, "[*% ") && !strings.HasPrefix(filter, "src ") || strings.ContainsAny(filter, "[*") {
+	if strings.ContainsAny(filter, "[*") { // for the shell
 		filter = "'" + filter + "'"
 	}
-	if row.Netns != host && row.Netns != "" {
+	if row.Netns != host {
 		name := row.Netns
 		if pid, ok := strings.CutPrefix(name, "pid:"); ok {
 			name, _, _ = strings.Cut(pid, "(")

@@ -31,12 +31,12 @@ var defaults = []struct {
 
 // limit explains where the limit comes from, as far as it can be known: the
 // kernel keeps only what was granted.
-func (j *judgement) limit(row, worst *Row, n *Namespace) {
+func (j *judgement) limit(row, worst *Row, n *Namespace) Finding {
 	limit, most := worst.Limit, n.Sysctls.Somaxconn
 	f := found(OK, row, "default-limit")
 	switch {
 	case most <= 0:
-		return
+		return f
 	case limit == most:
 		f.Code = "clamped"
 		f.Lines = []string{fmt.Sprintf("Its limit, %d, is net.core.somaxconn: the program asked for this much, as Go programs do, or for more.", limit),
@@ -46,12 +46,12 @@ func (j *judgement) limit(row, worst *Row, n *Namespace) {
 		f.Lines = []string{fmt.Sprintf("Its limit, %d, is above net.core.somaxconn, %d, which was lowered since it began to listen.", limit, most)}
 	default:
 		f.Lines = []string{fmt.Sprintf("%s; net.core.somaxconn, %d, is not the cap.", origin(limit, command(row)), most)}
-		if defaultOf(limit, "") == "" {
+		if defaultOf(limit, command(row)) == "" {
 			f.Code = "asked-limit"
 		}
 	}
 	f.Try = j.trySet(row, worst, n)
-	j.add(f)
+	return f
 }
 
 func command(row *Row) string {
@@ -63,11 +63,8 @@ func command(row *Row) string {
 
 // origin says who asks for such a limit.
 func origin(limit int, command string) string {
-	switch names := defaultOf(limit, command); {
-	case names != "":
+	if names := defaultOf(limit, command); names != "" {
 		return fmt.Sprintf("A limit of %d is the default of %s", limit, names)
-	case defaultOf(limit, "") != "":
-		return fmt.Sprintf("The program asked for its limit of %d, which is the default of %s too", limit, defaultOf(limit, ""))
 	}
 	return fmt.Sprintf("The program asked for its limit of %d", limit)
 }

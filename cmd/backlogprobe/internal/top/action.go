@@ -13,7 +13,7 @@ import (
 func resetPeaks(reset func()) tea.Cmd {
 	return func() tea.Msg {
 		reset()
-		return noteMsg("peaks, times full and stalls count from now")
+		return noteMsg("peaks, times full and stalls count from the next second on")
 	}
 }
 

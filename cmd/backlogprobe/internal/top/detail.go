@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"onconn/cmd/backlogprobe/internal/survey"
+	"onconn/cmd/backlogprobe/internal/view"
+	"onconn/cmd/backlogprobe/internal/words"
 	"onconn/internal/terminal"
 )
 
@@ -31,7 +34,7 @@ func (m model) detailPage(room int) []string {
 	}
 	const least, most, axes = 3, 14, 2
 	if left := room - len(lines) - axes; left >= least+len(sections) {
-		plot := m.plot(r.Observation.History, m.report.Time, r.Capacity, min(max(left-need, least), most))
+		plot := m.plot(r.Observation.History, m.report.Time, r.Worst().Capacity, min(max(left-need, least), most))
 		lines = slices.Insert(lines, 2, plot...)
 	}
 	return append(lines, m.lay(sections, room-len(lines))...)
@@ -39,26 +42,27 @@ func (m model) detailPage(room int) []string {
 
 // queueLines are the numbers of the queue.
 func (m model) queueLines(r survey.Row) []string {
-	name := m.local(r) + "  " + r.Proto + "  " + m.text(processes(r))
-	if n := len(r.Members); n > 0 {
-		name += fmt.Sprintf("  %d sockets (SO_REUSEPORT)", n)
+	name := m.local(r) + "  " + r.Proto + "  " + m.text(view.Processes(&r, m.style, true))
+	queue := r.Worst()
+	f := fill(queue.Depth, r)
+	gauge := fmt.Sprintf(" accept queue %d/%d ", queue.Depth, queue.Capacity)
+	if len(r.Members) > 0 {
+		gauge = fmt.Sprintf(" fullest of %d queues %d/%d ", len(r.Members), queue.Depth, queue.Capacity)
 	}
-	f := fill(r.Depth, r)
-	gauge := fmt.Sprintf(" accept queue %d/%d ", r.Depth, r.Capacity)
-	after := fmt.Sprintf(" %s  peak %d%s", percent(f), r.Peak, fullOfHistory(r))
+	after := fmt.Sprintf(" %s  peak %d%s", words.Percent(f), r.Peak, fullOfHistory(r))
 	bar := m.style.Bar(f, min(max(m.width-len(gauge)-len(after)-1, 4), 60))
 	state := terminal.OK
 	if f >= 1 {
 		state = terminal.Critical
 	}
 	facts := []string{
-		"oldest wait " + oldestWait(r), "longest stall " + wait(r.Stall),
+		"oldest wait " + oldestWait(r), "longest stall " + words.Duration(r.Stall),
 		"arrivals " + perSecond(r.Arrivals), "accepts " + perSecond(r.Accepts),
 		fmt.Sprintf("drops %d, now %s", r.Drops, m.perLook(r.Dropped)),
-		fmt.Sprintf("SYN queue %d", r.HalfOpen), fmt.Sprintf("limit %d", r.Limit),
+		fmt.Sprintf("SYN queue %d", r.HalfOpen), fmt.Sprintf("limit %d", queue.Limit),
 	}
 	if r.BytesWaiting > 0 {
-		facts = append(facts, "unread "+size(r.BytesWaiting))
+		facts = append(facts, "unread "+words.Bytes(int64(r.BytesWaiting)))
 	}
 	return append([]string{m.style.Bold(" " + name), gauge + m.style.Paint(state, bar) + after}, m.flow(facts...)...)
 }
@@ -73,7 +77,7 @@ func fullOfHistory(r survey.Row) string {
 	for _, s := range r.Observation.History {
 		full += s.Full
 	}
-	return fmt.Sprintf("  full %s of %d s", percent(full.Seconds()/float64(n)), n)
+	return fmt.Sprintf("  full %s of %d s", words.Percent(full.Seconds()/float64(n)), n)
 }
 
 func (m model) perLook(n uint32) string {
@@ -81,7 +85,7 @@ func (m model) perLook(n uint32) string {
 		return "unknown"
 	}
 	perSecond := float64(n) / m.report.Sampled.Seconds()
-	text := fmt.Sprintf("+%.0f/s", perSecond)
+	text := "+" + words.Rate(perSecond) + "/s"
 	if n > 0 {
 		return m.style.Warn(text)
 	}
@@ -96,6 +100,9 @@ func (m model) sections(r survey.Row) (all []section) {
 		all = append(all, m.whoIsHurt(r.Hurt))
 	}
 	all = append(all, m.whoAccepts(r))
+	if len(r.Waiters) > 0 {
+		all = append(all, whoWaits(r))
+	}
 	if len(r.Members) > 0 {
 		all = append(all, sockets(r.Members))
 	}
@@ -118,12 +125,15 @@ func (m model) whoAccepts(r survey.Row) section {
 	for _, o := range owners {
 		share := unknown
 		if o.Share != nil {
-			share = percent(*o.Share)
+			share = words.Percent(*o.Share)
 		}
 		if o.How == "held" {
 			share += " of those held"
 		}
 		where := strings.TrimSpace(o.Unit + " " + o.Container)
+		if o.Stopped {
+			where = m.style.Bad("stopped") + " " + where
+		}
 		s.rows = append(s.rows, fmt.Sprintf("%s %5s  %5s  %s",
 			terminal.Pad(m.style.Cut(m.text(fmt.Sprintf("%s fd=%d", owner(o), o.FD)), 24), 24), rate(o.Accepts), share, m.text(where)))
 	}
@@ -138,13 +148,29 @@ func deref(v *float64) float64 {
 }
 
 func (m model) whoIsHurt(h *survey.Hurt) section {
-	title := fmt.Sprintf("WHO IS HURT  %d clients, %s", h.Clients, h.How)
+	title := fmt.Sprintf("WHO IS HURT  %s, %s", words.Count(h.Clients, "client"), h.How)
 	if h.Longest > 0 {
-		title += ", the longest for " + wait(h.Longest)
+		title += ", the longest for " + words.Duration(h.Longest)
 	}
 	s := section{title: title}
 	for _, c := range h.Worst {
-		s.rows = append(s.rows, fmt.Sprintf("%s %2d tries  waits %5s  %s", terminal.Pad(c.Addr, 24), c.Tries, wait(c.Waits), c.Path))
+		s.rows = append(s.rows, fmt.Sprintf("%s %2d tries  waits %5s  %s", terminal.Pad(c.Addr, 24), c.Tries, words.Duration(c.Waits), c.Path))
+	}
+	return s
+}
+
+// whoWaits are connections in the queue: their clients think they are served.
+func whoWaits(r survey.Row) section {
+	s := section{title: "WHO WAITS IN THE QUEUE  the oldest"}
+	if r.GivenUp > 0 {
+		s.title += fmt.Sprintf("; %d have closed already", r.GivenUp)
+	}
+	for _, w := range r.Waiters {
+		row := fmt.Sprintf("%s waits %5s  sent %s", terminal.Pad(w.Addr, 24), words.Duration(w.Waits), words.Bytes(int64(w.Bytes)))
+		if w.GivenUp {
+			row += "  has closed"
+		}
+		s.rows = append(s.rows, row)
 	}
 	return s
 }
@@ -152,7 +178,7 @@ func (m model) whoIsHurt(h *survey.Hurt) section {
 func sockets(members []survey.Row) section {
 	s := section{title: fmt.Sprintf("SOCKETS%10s %6s  %6s %6s %6s", "inode", "queue", "limit", "peak", "drops")}
 	for _, r := range members {
-		s.rows = append(s.rows, fmt.Sprintf("%15d %6d  %6d %6d %6s", r.Inode, r.Depth, r.Limit, r.Peak, count(r.Drops)))
+		s.rows = append(s.rows, fmt.Sprintf("%15d %6d  %6d %6d %6s", r.Inode, r.Depth, r.Limit, r.Peak, strconv.Itoa(int(r.Drops))))
 	}
 	return s
 }

@@ -11,10 +11,10 @@ const helpText = `
  q       quit
 
  Recv-Q  connections that wait for accept(2)  Send-Q limit; it holds one more
- Peak    greatest Recv-Q since r              Full   share of time it was full
+ Peak    greatest Recv-Q since r              Full   Peak of what it holds
  Drops   segments refused since it was made: packets, not clients
- SynQ    unfinished handshakes of the port    Conn/s handshakes finished
- Wait    of the oldest in the queue           New    drops of the last second
+ Drops+  those of the last second             SynQ   unfinished handshakes
+ Conn/s  connections accepted                 Wait   of the oldest in the queue
 
  A full queue refuses SYNs in silence: clients try again after a second, and
  again. In the plot a column is a second, and x one in which it refused some.`

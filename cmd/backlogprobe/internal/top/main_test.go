@@ -69,7 +69,11 @@ func full8080() survey.Row {
 			{Addr: "10.0.1.92:50500", Tries: 4, Waits: 4 * time.Second, Path: "SYN refused"},
 			{Addr: "10.0.1.95:41002", Tries: 3, Waits: 6200 * time.Millisecond, Path: "final ACK refused"},
 		}},
-		Owners:      []survey.Owner{{PID: 27605, Command: "node", FD: 21, Unit: "web.service", Accepts: ptr(54.5), Share: ptr(1.0)}},
+		GivenUp: 12, Waiters: []survey.Waiter{
+			{Addr: "10.0.1.92:28000", Waits: 9400 * time.Millisecond, Bytes: 78, GivenUp: true},
+			{Addr: "10.0.1.92:28002", Waits: 9380 * time.Millisecond, Bytes: 78},
+		},
+		Owners:      []survey.Owner{{PID: 27605, Command: "node", FD: 21, Unit: "web.service", Stopped: true, Accepts: ptr(54.5), Share: ptr(1.0)}},
 		Observation: backlog.Observation{Since: start.Add(-time.Minute), Until: start},
 	}
 	for i := range 60 {

@@ -33,6 +33,7 @@ type model struct {
 	rows   []survey.Row   // of report, filtered and sorted
 
 	selected  key
+	chosen    bool // by the user; else it is the first row
 	detail    bool
 	help      bool
 	paused    bool
@@ -83,7 +84,7 @@ func (m model) arrange() model {
 		}
 	}
 	slices.SortStableFunc(m.rows, m.order.compare(m.report.Findings))
-	if _, ok := m.row(); !ok && !m.detail && len(m.rows) > 0 {
+	if _, ok := m.row(); (!ok || !m.chosen) && !m.detail && len(m.rows) > 0 {
 		m.selected = keyOf(m.rows[0])
 	}
 	return m
@@ -104,6 +105,7 @@ func (m model) index() int {
 // move selects another row, some further down.
 func (m model) move(by int) model {
 	if len(m.rows) > 0 {
+		m.chosen = true
 		m.selected = keyOf(m.rows[min(max(m.index()+by, 0), len(m.rows)-1)])
 	}
 	return m
@@ -129,7 +131,7 @@ func (o order) compare(findings []survey.Finding) func(a, b survey.Row) int {
 		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Local, b.Local), cmp.Compare(a.Netns, b.Netns))
 	}
 	queue := func(a, b survey.Row) int {
-		return cmp.Or(-cmp.Compare(fill(a.Depth, a), fill(b.Depth, b)), -cmp.Compare(fill(a.Peak, a), fill(b.Peak, b)))
+		return cmp.Or(-cmp.Compare(fill(a.Worst().Depth, a), fill(b.Worst().Depth, b)), -cmp.Compare(fill(a.Peak, a), fill(b.Peak, b)))
 	}
 	drops := func(a, b survey.Row) int {
 		return cmp.Or(-cmp.Compare(a.Dropped, b.Dropped), -cmp.Compare(a.Drops, b.Drops))
@@ -143,14 +145,14 @@ func (o order) compare(findings []survey.Finding) func(a, b survey.Row) int {
 		return port
 	}
 	return func(a, b survey.Row) int {
-		worse := -cmp.Compare(rank(worst(findings, a)), rank(worst(findings, b)))
-		return cmp.Or(worse, queue(a, b), drops(a, b), port(a, b))
+		switch sa, sb := worst(findings, a), worst(findings, b); {
+		case sa.Worse(sb):
+			return -1
+		case sb.Worse(sa):
+			return 1
+		}
+		return cmp.Or(queue(a, b), drops(a, b), port(a, b))
 	}
-}
-
-// fill is a depth as a fraction of what the queue holds.
-func fill(depth int, r survey.Row) float64 {
-	return float64(depth) / float64(max(r.Capacity, 1))
 }
 
 // of are the findings about a row.
@@ -166,16 +168,12 @@ func of(findings []survey.Finding, r survey.Row) (about []survey.Finding) {
 func worst(findings []survey.Finding, r survey.Row) survey.Severity {
 	state := survey.OK
 	for _, f := range of(findings, r) {
-		if rank(f.Severity) > rank(state) {
+		if f.Severity.Worse(state) {
 			state = f.Severity
 		}
 	}
 	return state
 }
 
-// rank orders severities: what is unknown is less bad than a warning.
-func rank(s survey.Severity) int {
-	return [...]int{survey.OK: 0, survey.Unknown: 1, survey.Warning: 2, survey.Critical: 3}[s]
-}
-
+// owner is a process as it is written everywhere.
 func owner(o survey.Owner) string { return fmt.Sprintf("%s[%d]", o.Command, o.PID) }

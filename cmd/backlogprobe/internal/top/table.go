@@ -1,12 +1,12 @@
 package top
 
 import (
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
 	"onconn/cmd/backlogprobe/internal/survey"
+	"onconn/cmd/backlogprobe/internal/view"
+	"onconn/cmd/backlogprobe/internal/words"
 	"onconn/internal/terminal"
 )
 
@@ -21,14 +21,14 @@ type column struct {
 
 func (m model) columns() []column {
 	return []column{
-		{"Recv-Q", 6, 0, func(r survey.Row) string { return strconv.Itoa(r.Depth) }},
-		{"Send-Q", 6, 0, func(r survey.Row) string { return strconv.Itoa(r.Limit) }},
+		{"Recv-Q", 6, 0, func(r survey.Row) string { return strconv.Itoa(r.Worst().Depth) }},
+		{"Send-Q", 6, 0, func(r survey.Row) string { return strconv.Itoa(r.Worst().Limit) }},
 		{"Peak", 5, 50, func(r survey.Row) string { return strconv.Itoa(r.Peak) }},
-		{"Full", 4, 68, func(r survey.Row) string { return percent(full(r, m.report)) }},
-		{"Drops", 6, 0, func(r survey.Row) string { return count(r.Drops) }},
-		{"New", 5, 100, func(r survey.Row) string { return "+" + count(r.Dropped) }},
+		{"Full", 4, 68, func(r survey.Row) string { return words.Percent(fill(r.Peak, r)) }},
+		{"Drops", 6, 0, func(r survey.Row) string { return strconv.Itoa(int(r.Drops)) }},
+		{"Drops+", 6, 101, func(r survey.Row) string { return strconv.Itoa(int(r.Dropped)) }},
 		{"SynQ", 4, 86, func(r survey.Row) string { return strconv.Itoa(r.HalfOpen) }},
-		{"Conn/s", 6, 76, func(r survey.Row) string { return rate(r.Arrivals) }},
+		{"Conn/s", 6, 76, func(r survey.Row) string { return rate(r.Accepts) }},
 		{"Wait", 5, 60, oldestWait},
 	}
 }
@@ -128,20 +128,23 @@ func (m model) rowLine(r survey.Row, names [2]int) string {
 	if keyOf(r) == m.selected {
 		pointer = ">"
 	}
-	line := m.line(pointer+mark, names, func(c column) string { return c.value(r) }, m.local(r), m.text(processes(r)))
+	line := m.line(pointer+mark, names, func(c column) string { return c.value(r) }, m.local(r), m.text(view.Processes(&r, m.style, m.width > 100)))
 	if pointer != " " && m.style.Colour {
 		return "\x1b[7m" + terminal.Pad(line, m.width) + "\x1b[0m"
 	}
 	return m.style.Paint(terminal.State(state), line)
 }
 
-// findings is what is to say about the selected row, in so many lines.
+// findings is what is to say about the selected row, and about its namespace, in
+// so many lines.
 func (m model) findings(most int) (lines []string) {
 	r, ok := m.row()
 	if !ok {
 		return nil
 	}
-	for _, f := range of(m.report.Findings, r) {
+	about := of(m.report.Findings, r)
+	about = append(about, of(m.report.Findings, survey.Row{Netns: r.Netns})...)
+	for _, f := range about {
 		mark := m.style.Mark(terminal.State(f.Severity)) + " "
 		for _, sentence := range f.Lines {
 			for _, l := range m.wrap(sentence) {
@@ -154,8 +157,4 @@ func (m model) findings(most int) (lines []string) {
 		}
 	}
 	return lines[:min(len(lines), most)]
-}
-
-func sortedValues(m map[string]string) []string {
-	return slices.Sorted(maps.Values(m))
 }

@@ -68,6 +68,7 @@ func (m model) key(k tea.KeyPressMsg) (tea.Model, tea.Cmd) {
 		m.typing, m.typed = true, m.filter.text
 	case "enter":
 		_, m.detail = m.row()
+		m.chosen = m.chosen || m.detail
 	case "esc":
 		m.detail = false
 		return m.arrange(), nil

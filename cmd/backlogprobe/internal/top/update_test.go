@@ -73,6 +73,20 @@ func TestSelection(t *testing.T) {
 	selected("[::1]:5432") // what was selected has gone: the first one
 }
 
+// Until the user has chosen one, the first row is selected, whichever it is.
+func TestFirstIsSelected(t *testing.T) {
+	later := made()
+	later.Findings[0].Severity = survey.OK
+	m := feed(shown(made()), lookMsg{report: later})
+	if r, _ := m.row(); r.Local != "*:443" {
+		t.Errorf("%q is selected", r.Local)
+	}
+	m = press(m, "<enter>", "<esc>")
+	if r, _ := feed(m, lookMsg{report: made()}).row(); r.Local != "*:443" {
+		t.Errorf("it was looked at in detail, but now %q is selected", r.Local)
+	}
+}
+
 // With more listeners than lines the selected one is always seen.
 func TestScroll(t *testing.T) {
 	r := &survey.Report{Time: start}

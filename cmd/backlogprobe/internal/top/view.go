@@ -112,7 +112,7 @@ func (m model) heading() string {
 	if r := m.report; r != nil {
 		parts = append(parts, r.Time.Format(time.TimeOnly))
 		if r.Interval > 0 {
-			parts = append(parts, fmt.Sprintf("%d Hz", time.Second/r.Interval))
+			parts = append(parts, fmt.Sprintf("%.0f Hz", 1/r.Interval.Seconds()))
 		}
 		parts = append(parts, m.namespaces(r)...)
 	}
@@ -167,8 +167,10 @@ func (m model) noteLine() string {
 	if m.filter.text != "" {
 		parts = append(parts, "filter "+m.text(m.filter.text)+" (/)")
 	}
-	for _, why := range sortedValues(m.report.UnknownWhy) {
-		parts = append(parts, m.text(why))
+	for _, field := range []string{"owners", "namespaces"} {
+		if why := m.report.UnknownWhy[field]; why != "" {
+			parts = append(parts, m.text(why))
+		}
 	}
 	return m.style.Dim(" " + strings.Join(parts, "; "))
 }

@@ -52,8 +52,8 @@ func TestEverySizeFits(t *testing.T) {
 				m := press(shown(odd), keys)
 				m = press(m, detail)
 				m.style.ASCII = ascii
-				for w := 1; w < 200; w += 13 {
-					for h := 1; h < 60; h += 3 {
+				for w := 1; w < 200; w += 23 {
+					for h := 1; h < 60; h += 7 {
 						m := feed(m, tea.WindowSizeMsg{Width: w, Height: h})
 						name := fmt.Sprintf("%q%s %dx%d ascii %v", keys, detail, w, h, ascii)
 						fits(t, name, m)
