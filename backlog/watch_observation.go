@@ -26,10 +26,11 @@ type Observation struct {
 	// Arrived and Accepted count connections: handshakes that ended, and those
 	// taken by accept(2). They come from the connections of the port that exist,
 	// and those that the kernel reports destroyed (SKNLGRP_INET_TCP_DESTROY),
-	// and are exact, but for a connection that has ended and whose descriptor is
-	// still open: it counts when that is closed. By port: for several listeners
-	// on one port they are the sum. -1: unknown, as Rates was off, or nothing
-	// has been counted yet.
+	// and none counts twice. One that has ended and whose descriptor is still open
+	// counts when that is closed, one that ends while we count with the next
+	// count; some that end during the very first may be wrong. By port: for
+	// several listeners on one port they are the sum. -1: unknown, as Rates was
+	// off, or nothing has been counted yet.
 	//
 	// Counting walks all connections of the host, so it is done at the end of each
 	// second, and by Observations when that is cheap; less often if it would take

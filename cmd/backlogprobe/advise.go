@@ -46,10 +46,10 @@ accept. No backlog is enough while more arrive than the server accepts, μ.`,
 	}
 	flags := cmd.Flags()
 	flags.DurationVar(&f.watch, "for", 10*time.Second, "how long to watch, 2s or more")
-	flags.DurationVar(&f.stall, "stall", 0, "longest stall to stand, rather than the one that is seen")
-	flags.DurationVar(&f.promise, "promise", time.Second, "longest that a client may wait for accept; 0: no promise")
-	flags.Float64Var(&f.arrivals, "arrivals", 0, "connections per second, rather than watching")
-	flags.Float64Var(&f.accepts, "accepts", 0, "connections per second that the server can take, rather than watching")
+	flags.DurationVar(&f.stall, "stall", 0, "longest stall, rather than the one that is seen")
+	flags.DurationVar(&f.promise, "promise", time.Second, "longest that a client may wait; 0: no promise")
+	flags.Float64Var(&f.arrivals, "arrivals", 0, "per second, rather than watching")
+	flags.Float64Var(&f.accepts, "accepts", 0, "per second that the server can take")
 	flags.SortFlags = false
 	return cmd
 }
@@ -192,12 +192,11 @@ func (t *adviceText) watched() {
 		arrivals += fmt.Sprintf("; with those refused %s/s, but they count again when they retry", words.Rate(in.Arrivals))
 	}
 	t.item("arrivals  "+t.greek("λ"), "%s", arrivals)
-	if l.BusySeconds > 0 {
-		t.item("accepts   "+t.greek("μ"), "%s/s, in %s in which the queue was never empty", words.Rate(in.Accepts), words.Count(l.BusySeconds, "second"))
-	} else {
-		t.item("accepts   "+t.greek("μ"), "%s/s or more: the queue ran empty every second, so the server's limit wasn't reached",
-			words.Rate(l.Seen/float64(l.Sockets)))
+	accepts := fmt.Sprintf("%s/s, in %s in which the queue was never empty", words.Rate(in.Accepts), words.Count(l.BusySeconds, "second"))
+	if l.BusySeconds == 0 {
+		accepts = fmt.Sprintf("%s/s or more: %s", words.Rate(l.Seen/float64(l.Sockets)), whyNoAccepts(l))
 	}
+	t.item("accepts   "+t.greek("μ"), "%s", accepts)
 	stalls := "none seen"
 	if l.Stall > 0 {
 		stalls = fmt.Sprintf("the longest %s, %s in all: the queue didn't become shorter", words.Duration(l.Stall), words.Count(l.Stalls, "stall"))
@@ -208,6 +207,14 @@ func (t *adviceText) watched() {
 		stalls += "; to be safe against one that wasn't, say --stall 200ms"
 	}
 	t.item("stalls    S", "%s", stalls)
+}
+
+// whyNoAccepts says why it isn't known what the server can take.
+func whyNoAccepts(l load.Load) string {
+	if l.Idle {
+		return "the queue ran empty every second, so the server's limit wasn't reached"
+	}
+	return "connections weren't counted in the seconds in which it was never empty; try a longer --for"
 }
 
 // greek spells letters out where there are none.

@@ -57,7 +57,10 @@ func newAdviceJSON(l load.Load, a load.Advice, row *survey.Row) adviceJSON {
 	if a.Load.Accepts > 0 {
 		j.Accepts, j.Most = &a.Load.Accepts, &a.Most
 	} else {
-		j.UnknownWhy["accepts_per_second"] = "the queue ran empty every second, so the server's limit wasn't reached"
+		j.UnknownWhy["accepts_per_second"] = "not given"
+		if row != nil {
+			j.UnknownWhy["accepts_per_second"] = whyNoAccepts(l)
+		}
 		j.UnknownWhy["most_for_promise"] = j.UnknownWhy["accepts_per_second"]
 	}
 	return j

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -46,12 +45,10 @@ What is unknown is absent. cmd/backlogprobe/deploy has alerts and a dashboard.`,
 			if err != nil {
 				return usageError{err}
 			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
-			defer stop()
 			if f.once {
 				return f.print(cmd, o)
 			}
-			return f.serve(ctx, cmd, o)
+			return f.serve(cmd, o)
 		},
 	}
 	flags := cmd.Flags()
@@ -100,7 +97,9 @@ func (f *exportFlags) print(cmd *cobra.Command, o survey.Options) error {
 }
 
 // serve listens first: an address that is taken is the likeliest mistake.
-func (f *exportFlags) serve(ctx context.Context, cmd *cobra.Command, o survey.Options) error {
+func (f *exportFlags) serve(cmd *cobra.Command, o survey.Options) error {
+	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
 	ln, err := listen.Config{}.Listen(ctx, "tcp", f.listen)
 	if err != nil {
 		return err

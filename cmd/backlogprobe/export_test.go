@@ -199,7 +199,7 @@ func TestExportMistakes(t *testing.T) {
 	}
 }
 
-// Ctrl-C while it looks ends export --once too.
+// A context that is done ends it.
 func TestExportEndsWithItsContext(t *testing.T) {
 	testleak.FDs(t)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -75,6 +75,8 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newList("list [FILTER] [INTERVAL [COUNT]]"), newTop(), newCheck(), newAdvise(), newSet(),
 		newProbe(), newExplain(), newExport())
 	addCommonFlags(root)
+	addHelp(root)
+	root.AddCommand(newMan())
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	return root

@@ -126,7 +126,7 @@ func (f *setFlags) set(row *survey.Row, filter []string) error {
 		}
 	}
 	var after *survey.Report
-	if full(done) {
+	if crowded(done) {
 		progress := f.progress()
 		stop := showProgress(ctx, progress, settle, "looking who comes in")
 		after, err = s.Look(ctx, settle)
@@ -150,10 +150,10 @@ func (f *setFlags) set(row *survey.Row, filter []string) error {
 // settle is how long refused clients are waited for: they try again after 1 s.
 const settle = 2 * time.Second
 
-// full reports whether a socket refused connections, and has room now.
-func full(done []change) bool {
+// crowded reports whether a queue was so full that clients may have been refused.
+func crowded(done []change) bool {
 	for _, c := range done {
-		if c.Before.Depth >= c.Before.Capacity() {
+		if 2*c.Before.Depth >= c.Before.Capacity() {
 			return true
 		}
 	}

@@ -24,7 +24,8 @@ type Load struct {
 	// in which no sample found the queue empty, which are BusySeconds. The rate
 	// of other seconds says what was asked of the server, not what it can do.
 	Accepts     float64
-	BusySeconds int
+	BusySeconds int     // 0: Accepts is unknown
+	Idle        bool    // the queue was empty at times in every second: the server could have taken more
 	Seen        float64 // accepts per second over all: the server can do that at least
 
 	Peak   int
@@ -99,6 +100,26 @@ func (b busySeconds) whole(start time.Time) bool {
 	return s != nil && s.idle == 0 && s.busy >= int(time.Second/interval)/4
 }
 
+// always reports whether no sample found a queue empty.
+func (b busySeconds) always() bool {
+	for _, s := range b {
+		if s.idle > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// none reports whether every second had a sample that found one empty.
+func (b busySeconds) none() bool {
+	for second := range b {
+		if b.whole(time.Unix(second, 0)) {
+			return false
+		}
+	}
+	return true
+}
+
 // sum adds up the members of a group. Arrivals and accepts are the port's, so
 // that each member has them all.
 func sum(seen []backlog.Observation, busy busySeconds) (l Load) {
@@ -123,7 +144,11 @@ func sum(seen []backlog.Observation, busy busySeconds) (l Load) {
 			l.Arrivals = float64(o.Arrived) / o.Counted.Seconds()
 			l.Seen = float64(o.Accepted) / o.Counted.Seconds()
 			l.Busiest = max(float64(o.PeakArrived), 0)
+			l.Idle = busy.none()
 			l.Accepts, l.BusySeconds = accepts(o, busy)
+			if busy.always() { // then it holds for all that was counted
+				l.Accepts, l.BusySeconds = l.Seen, len(busy)
+			}
 		}
 	}
 	return l

@@ -46,6 +46,7 @@ type Result struct {
 	Report  *survey.Report
 
 	thresholds Thresholds
+	bad        map[*survey.Row]bool
 }
 
 // MarshalJSON gives the report a status.
@@ -63,7 +64,7 @@ func (r *Result) MarshalJSON() ([]byte, error) {
 // Check judges the listeners of a report that a filter selected. With strict,
 // what we may not see is UNKNOWN rather than OK.
 func Check(report *survey.Report, t Thresholds, filter string, strict bool) *Result {
-	r := &Result{Report: report, thresholds: t}
+	r := &Result{Report: report, thresholds: t, bad: map[*survey.Row]bool{}}
 	if len(report.Listeners) == 0 {
 		r.none(filter)
 		return r
@@ -110,7 +111,8 @@ func (r *Result) hidden() string {
 	return r.Report.UnknownWhy["owners"]
 }
 
-func (r *Result) add(c Code, format string, args ...any) {
+func (r *Result) add(row *survey.Row, c Code, format string, args ...any) {
+	r.bad[row] = true
 	r.Code = max(r.Code, c)
 	r.Reasons = append(r.Reasons, fmt.Sprintf(format, args...))
 }
@@ -120,22 +122,22 @@ func (r *Result) listener(row *survey.Row) {
 	t := r.thresholds
 	switch percent := 100 * float64(row.Peak) / float64(worst.Capacity); {
 	case percent >= t.CritFill:
-		r.add(Critical, "%s", queue(row))
+		r.add(row, Critical, "%s", queue(row))
 	case percent >= t.WarnFill:
-		r.add(Warning, "%s", queue(row))
+		r.add(row, Warning, "%s", queue(row))
 	}
 	if t.MaxDrops >= 0 && int64(row.Dropped) > int64(t.MaxDrops) {
-		r.add(Critical, "%s refused %s in %s", row.Local, words.Count(int(row.Dropped), "packet"), words.Duration(r.Report.Sampled))
+		r.add(row, Critical, "%s refused %s in %s", row.Local, words.Count(int(row.Dropped), "packet"), words.Duration(r.Report.Sampled))
 	}
 	if t.MaxHurt >= 0 && row.Hurt != nil && row.Hurt.Clients > t.MaxHurt {
 		about := ""
 		if row.Hurt.How == "estimated" {
 			about = "about "
 		}
-		r.add(Critical, "%s%s of %s outside", about, words.Count(row.Hurt.Clients, "client"), row.Local)
+		r.add(row, Critical, "%s%s of %s outside", about, words.Count(row.Hurt.Clients, "client"), row.Local)
 	}
 	if worst.Limit < t.MinLimit {
-		r.add(Critical, "%s has a backlog of %d, less than %d", row.Local, worst.Limit, t.MinLimit)
+		r.add(row, Critical, "%s has a backlog of %d, less than %d", row.Local, worst.Limit, t.MinLimit)
 	}
 }
 
@@ -162,6 +164,9 @@ func (r *Result) Text(details bool) string {
 		return b.String()
 	}
 	for _, f := range r.Report.Findings {
+		if !r.concerns(f) {
+			continue
+		}
 		for _, line := range f.Lines {
 			fmt.Fprintln(&b, strings.TrimSpace(Line(f.Local+" "+line)))
 		}
@@ -170,6 +175,16 @@ func (r *Result) Text(details bool) string {
 		}
 	}
 	return b.String()
+}
+
+// concerns reports whether a finding is about a listener that isn't OK.
+func (r *Result) concerns(f survey.Finding) bool {
+	for row := range r.bad {
+		if row.Local == f.Local && row.Netns == f.Netns {
+			return true
+		}
+	}
+	return false
 }
 
 // Line makes a text fit for a line of a plugin, where "|" begins the data.

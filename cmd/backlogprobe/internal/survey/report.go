@@ -27,6 +27,8 @@ type Report struct {
 	// UnknownWhy says for each field that may be null why it is, anywhere in the report:
 	// "owners": "12 sockets belong to other users: run as root for their names".
 	UnknownWhy map[string]string `json:"unknown_why,omitempty"`
+
+	filtered bool // it has not all listeners
 }
 
 // Duration is a time.Duration whose JSON is an integer of nanoseconds.

@@ -103,7 +103,8 @@ func (s *Survey) Look(ctx context.Context, d time.Duration) (*Report, error) {
 		case <-ctx.Done():
 		}
 	}
-	r := &Report{Schema: Schema, Interval: s.options.Interval, Listeners: []Row{}, Findings: []Finding{}, UnknownWhy: map[string]string{}}
+	r := &Report{Schema: Schema, Interval: s.options.Interval, Listeners: []Row{}, Findings: []Finding{}, UnknownWhy: map[string]string{},
+		filtered: s.options.Filter.text != ""}
 	if s.denied > 0 && s.options.AllNetns {
 		r.UnknownWhy["namespaces"] = fmt.Sprintf("%d processes hide their network namespace: run as root for all of them", s.denied)
 	}

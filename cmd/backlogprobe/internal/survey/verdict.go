@@ -228,7 +228,7 @@ func (j *judgement) refusing(row *Row, n *Namespace) {
 		line += ": the accept queue is not what refused them."
 	}
 	f := found(Warning, row, "refusing", line)
-	f.Try = []string{"backlogprobe explain --live " + j.target(row)}
+	f.Try = []string{j.explain(row)}
 	j.add(f)
 }
 
@@ -247,7 +247,7 @@ func (j *judgement) finalACKs(row *Row, n *Namespace) {
 	}
 	f := found(Warning, row, "final-ack", fmt.Sprintf("Of about %s the final ACK was refused: these clients believe that they are connected, and wait for an answer.",
 		words.Count(stuck, "handshake")))
-	f.Try = []string{"backlogprobe explain --live " + j.target(row)}
+	f.Try = []string{j.explain(row)}
 	j.add(f)
 }
 
@@ -263,6 +263,10 @@ func (j *judgement) dropped(netns string) (sum int64) {
 
 func (j *judgement) target(row *Row) string { return j.r.Target(row) }
 
+func (j *judgement) explain(row *Row) string {
+	return fmt.Sprintf("backlogprobe explain --live any --for 10s :%d", row.Port) + netnsFlag(row.Netns)
+}
+
 // Target is the filter that selects a row of the report, as it is typed.
 func (r *Report) Target(row *Row) string {
 	filter := row.Local
@@ -277,12 +281,15 @@ func (r *Report) Target(row *Row) string {
 	if strings.ContainsAny(filter, "[*") { // for the shell
 		filter = "'" + filter + "'"
 	}
-	if row.Netns != host {
-		name := row.Netns
-		if pid, ok := strings.CutPrefix(name, "pid:"); ok {
-			name, _, _ = strings.Cut(pid, "(")
-		}
-		filter += " -N " + name
+	return filter + netnsFlag(row.Netns)
+}
+
+func netnsFlag(name string) string {
+	if name == host {
+		return ""
 	}
-	return filter
+	if pid, ok := strings.CutPrefix(name, "pid:"); ok {
+		name, _, _ = strings.Cut(pid, "(")
+	}
+	return " -N " + name
 }

@@ -2,12 +2,31 @@ package survey
 
 import (
 	"fmt"
+	"slices"
 
 	"onconn/cmd/backlogprobe/internal/words"
 )
 
-// namespace is about what the kernel counts or is told for all listeners.
+// namespace is about what the kernel counts or is told for all listeners. Of a
+// few of them it tells only what concerns them.
 func (j *judgement) namespace(n *Namespace) {
+	if n.Sysctls.AbortOnOverflow == 1 && (!j.r.filtered || j.anyFull(n.Name)) {
+		f := Finding{Severity: Warning, Netns: n.Name, Code: "abort-on-overflow", Lines: []string{
+			"net.ipv4.tcp_abort_on_overflow is 1: a client whose final ACK finds a full accept queue gets a reset. SYNs are dropped in silence all the same."}}
+		f.Try = []string{"sysctl -w net.ipv4.tcp_abort_on_overflow=0"}
+		j.add(f)
+	}
+	if !j.r.filtered || j.crowded(n.Name) != nil {
+		j.handshakes(n)
+	}
+}
+
+func (j *judgement) anyFull(netns string) bool {
+	return slices.ContainsFunc(j.r.Listeners, func(row Row) bool { return row.Netns == netns && row.Fulls > 0 })
+}
+
+// handshakes is about queues of unfinished ones that were full.
+func (j *judgement) handshakes(n *Namespace) {
 	about := func(s Severity, code string, lines ...string) Finding {
 		f := Finding{Severity: s, Netns: n.Name, Code: code, Lines: lines}
 		if row := j.crowded(n.Name); row != nil {
@@ -26,12 +45,6 @@ func (j *judgement) namespace(n *Namespace) {
 			f.Try = []string{"sysctl -w net.ipv4.tcp_syncookies=1"}
 			j.add(f)
 		}
-	}
-	if n.Sysctls.AbortOnOverflow == 1 {
-		f := Finding{Severity: Warning, Netns: n.Name, Code: "abort-on-overflow", Lines: []string{
-			"net.ipv4.tcp_abort_on_overflow is 1: a client whose final ACK finds a full accept queue gets a reset. SYNs are dropped in silence all the same."}}
-		f.Try = []string{"sysctl -w net.ipv4.tcp_abort_on_overflow=0"}
-		j.add(f)
 	}
 }
 
