@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -42,7 +43,7 @@ func newList(use string) *cobra.Command {
   backlogprobe comm=nginx 5    every 5 seconds`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.common = commonFlags(cmd)
-			return f.run(args)
+			return suggest(cmd, args, f.run(args))
 		},
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: completeFilter,
@@ -243,13 +244,24 @@ func (f *listFlags) print(r *survey.Report, style terminal.Style, chosen survey.
 	return nil
 }
 
+// suggest adds a command to a mistake that may be a misspelt one.
+func suggest(cmd *cobra.Command, args []string, err error) error {
+	if _, ok := errors.AsType[usageError](err); !ok || len(args) == 0 {
+		return err
+	}
+	if like := cmd.Root().SuggestionsFor(args[0]); len(like) > 0 {
+		return usage(fmt.Sprintf("there is no command %q: did you mean backlogprobe %s?", args[0], like[0]))
+	}
+	return err
+}
+
 // nothing says that no listener was found.
 func nothing(chosen survey.Filter, r *survey.Report) string {
 	switch {
 	case chosen.String() == "":
 		return "nothing listens here"
 	case r.UnknownWhy["owners"] != "" && os.Geteuid() != 0:
-		return fmt.Sprintf("nothing that we may see matches %s: run as root to match processes of others", chosen)
+		return fmt.Sprintf("no listener that we may look into matches %s: run as root for processes of others", chosen)
 	}
-	return fmt.Sprintf("nothing listens on %s", chosen)
+	return fmt.Sprintf("no listener matches %s", chosen)
 }

@@ -77,7 +77,7 @@ func newRoot() *cobra.Command {
 	addCommonFlags(root)
 	addHelp(root)
 	root.AddCommand(newMan())
-	root.SilenceUsage, root.SilenceErrors = true, true
+	root.SilenceUsage, root.SilenceErrors, root.SuggestionsMinimumDistance = true, true, 2
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	return root
 }

@@ -11,7 +11,7 @@ import (
 // accepters says which share of the connections each owner takes: by its
 // accepts, or where those aren't counted by the connections that it holds.
 func (s *Survey) accepters(rows []Row, r *Report) {
-	if !s.options.Accepts {
+	if !s.options.Accepts || s.options.Once {
 		return
 	}
 	seconds := 0.0

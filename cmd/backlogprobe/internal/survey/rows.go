@@ -26,16 +26,16 @@ func (s *Survey) report(r *Report, all []seen) {
 			owners = s.owners.Find(inodes(n.to))
 		}
 		rows := n.rows(r, owners, procs)
-		if len(s.options.Filter.owners) > 0 {
-			rows = slices.DeleteFunc(rows, func(row Row) bool {
-				return !s.options.Filter.Match(row.Observation.Listener, owners[row.Inode])
-			})
-		}
 		for _, row := range rows {
 			if s.options.Owners && row.Owners == nil {
 				hidden++
 			}
 			sampled = max(sampled, row.samples)
+		}
+		if len(s.options.Filter.owners) > 0 {
+			rows = slices.DeleteFunc(rows, func(row Row) bool {
+				return !s.options.Filter.Match(row.Observation.Listener, owners[row.Inode])
+			})
 		}
 		if s.options.Sum {
 			rows = fold(rows)

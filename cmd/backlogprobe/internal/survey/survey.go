@@ -36,7 +36,7 @@ type Survey struct {
 }
 
 // Open starts to watch. EPERM: other network namespaces need CAP_SYS_ADMIN.
-func Open(o Options) (s *Survey, err error) {
+func Open(o Options) (*Survey, error) {
 	if o.Interval < 0 {
 		return nil, fmt.Errorf("the interval between samples is %v: it can't be negative", o.Interval)
 	}
@@ -45,18 +45,22 @@ func Open(o Options) (s *Survey, err error) {
 	}
 	o.Unix = o.Unix || o.Filter.unix
 	o.Owners = o.Owners || len(o.Filter.owners) > 0 || o.Accepts
-	s = &Survey{options: o}
-	defer func() {
-		if err != nil {
-			s.Close()
-		}
-	}()
-	if s.spaces, s.denied, err = openSpaces(o); err != nil {
+	s := &Survey{options: o}
+	if err := s.open(); err != nil {
+		s.Close()
 		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Survey) open() (err error) {
+	o := s.options
+	if s.spaces, s.denied, err = openSpaces(o); err != nil {
+		return err
 	}
 	for _, space := range s.spaces {
 		if err := space.begin(o); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if o.Accepts && !o.Once {
@@ -66,7 +70,7 @@ func Open(o Options) (s *Survey, err error) {
 		}
 	}
 	s.since = time.Now()
-	return s, nil
+	return nil
 }
 
 // follow begins to count the accepts of the owners that there are now.

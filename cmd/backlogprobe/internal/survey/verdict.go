@@ -55,11 +55,15 @@ func (j *judgement) listener(row *Row) {
 		j.fullNow(row, &worst)
 	case row.Fulls > 0:
 		j.fullUnseen(row)
-	case row.Dropped > 0 && n.Delta["TcpExtListenDrops"] > 0:
+	case j.r.Sampled > 0 && row.Dropped > 0 && n.Delta["TcpExtListenDrops"] > 0:
 		j.refusing(row, n)
 	case row.Drops > 0:
-		j.add(found(OK, row, "drops", fmt.Sprintf("%s since the socket was made, none %s. They are packets, retries included.",
-			words.Count(int(row.Drops), "refusal"), j.during())))
+		none := ""
+		if j.r.Sampled > 0 {
+			none = ", none " + j.during()
+		}
+		j.add(found(OK, row, "drops", fmt.Sprintf("%s since the socket was made%s. They are packets, retries included.",
+			words.Count(int(row.Drops), "refusal"), none)))
 	default:
 		j.uneven(row)
 		return
@@ -82,11 +86,8 @@ func (j *judgement) has(row *Row, code string) bool {
 	})
 }
 
-// during is the time of the look.
+// during is the time of the look, which is not 0.
 func (j *judgement) during() string {
-	if j.r.Sampled < time.Millisecond {
-		return "at this moment"
-	}
 	return "in the last " + words.Duration(j.r.Sampled)
 }
 
@@ -239,7 +240,7 @@ func (j *judgement) finalACKs(row *Row, n *Namespace) {
 	stuck := 0
 	if row.Hurt != nil && row.Hurt.How == "captured" {
 		stuck = row.Hurt.FinalACKs
-	} else if surplus := j.dropped(row.Netns) - int64(n.Delta["TcpExtListenDrops"]); row.Dropped > 0 && surplus > int64(row.Dropped)/20 {
+	} else if surplus := j.dropped(row.Netns) - int64(n.Delta["TcpExtListenDrops"]); j.r.Sampled > 0 && row.Dropped > 0 && surplus > int64(row.Dropped)/20 {
 		stuck = row.resent
 	}
 	if stuck == 0 {

@@ -25,7 +25,7 @@ var defaults = []struct {
 	{128, "Python's socket.listen", []string{"python", "python3"}},
 	{128, "systemd", []string{"systemd"}},
 	{1024, "Puma", []string{"puma", "ruby"}},
-	{2048, "Gunicorn", []string{"gunicorn", "gunicorn3", "python", "python3"}},
+	{2048, "Gunicorn", []string{"gunicorn", "python", "python3"}},
 	{2048, "Uvicorn", []string{"uvicorn", "python", "python3"}},
 }
 

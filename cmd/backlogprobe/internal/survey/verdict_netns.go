@@ -16,7 +16,7 @@ func (j *judgement) namespace(n *Namespace) {
 		f.Try = []string{"sysctl -w net.ipv4.tcp_abort_on_overflow=0"}
 		j.add(f)
 	}
-	if !j.r.filtered || j.crowded(n.Name) != nil {
+	if j.r.Sampled > 0 && (!j.r.filtered || j.crowded(n.Name) != nil) {
 		j.handshakes(n)
 	}
 }

@@ -48,7 +48,9 @@ func (d details) listener(row *survey.Row, r *survey.Report) {
 	if len(r.Namespaces) > 1 {
 		title += " in netns " + terminal.Clean(row.Netns)
 	}
-	fmt.Fprintln(d.w, d.s.Bold(title))
+	for _, line := range wrap(title, d.s.Width) {
+		fmt.Fprintln(d.w, d.s.Bold(line))
+	}
 	worst := row.Worst()
 	d.item("accept queue", "%d of %d places taken (limit %d, and one more)", worst.Depth, worst.Capacity, worst.Limit)
 	if r.Sampled > 0 {
