@@ -33,10 +33,11 @@ func newAdvise() *cobra.Command {
 		Short: "Say which backlog a listener needs, with the arithmetic",
 		Long: `Say which backlog a listener needs: B = λS + 3√(λS), where λ is how many
 connections arrive per second and S is the longest time that the server doesn't
-accept. No backlog is enough while more arrive than the server accepts, μ.`,
+accept. No backlog is enough while more arrive than the server accepts, μ.
+With --arrivals and --stall it only computes.`,
 		Example: `  backlogprobe advise :8080 --for 60s
   backlogprobe advise :8080 --stall 500ms    for a stall that wasn't seen
-  backlogprobe advise --arrivals 1500 --accepts 2000 --stall 80ms   arithmetic only`,
+  backlogprobe advise --arrivals 1500 --accepts 2000 --stall 80ms`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.common = commonFlags(cmd)
@@ -47,7 +48,7 @@ accept. No backlog is enough while more arrive than the server accepts, μ.`,
 	flags := cmd.Flags()
 	flags.DurationVar(&f.watch, "for", 10*time.Second, "how long to watch, 2s or more")
 	flags.DurationVar(&f.stall, "stall", 0, "longest stall, rather than the one that is seen")
-	flags.DurationVar(&f.promise, "promise", time.Second, "longest that a client may wait; 0: no promise")
+	flags.DurationVar(&f.promise, "promise", time.Second, "longest that a client may wait, 0 any")
 	flags.Float64Var(&f.arrivals, "arrivals", 0, "per second, rather than watching")
 	flags.Float64Var(&f.accepts, "accepts", 0, "per second that the server can take")
 	flags.SortFlags = false

@@ -28,8 +28,8 @@ func newCheck() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check [FILTER]",
 		Short: "Check accept queues for monitoring and CI, with the exit codes of Nagios",
-		Long: `Check accept queues, as a plugin of Nagios or in CI. Exit codes: 0 OK, 1 WARNING,
-2 CRITICAL (also if nothing listens there), 3 UNKNOWN, 64 wrong usage.`,
+		Long: `Check accept queues, as a plugin of Nagios or in CI. Exit codes: 0 OK,
+1 WARNING, 2 CRITICAL (also if nothing listens there), 3 UNKNOWN, 64 usage.`,
 		Example: `  backlogprobe check                                every listener
   backlogprobe check :8080 --warn-fill 50 --max-drops 0
   backlogprobe check :8080 --min-limit 1024         fails a build`,
@@ -41,10 +41,10 @@ func newCheck() *cobra.Command {
 		ValidArgsFunction: completeFilter,
 	}
 	flags := cmd.Flags()
-	flags.Float64Var(&f.limits.WarnFill, "warn-fill", 80, "WARNING at this peak, in percent of the capacity")
-	flags.Float64Var(&f.limits.CritFill, "crit-fill", 100, "CRITICAL at this peak, in percent")
-	flags.IntVar(&f.limits.MaxDrops, "max-drops", -1, "CRITICAL with more refused packets; -1: any")
-	flags.IntVar(&f.limits.MaxHurt, "max-hurt", -1, "CRITICAL with more refused clients; -1: any")
+	flags.Float64Var(&f.limits.WarnFill, "warn-fill", 80, "WARNING at this peak, % of the capacity")
+	flags.Float64Var(&f.limits.CritFill, "crit-fill", 100, "CRITICAL at this peak, %")
+	flags.IntVar(&f.limits.MaxDrops, "max-drops", -1, "CRITICAL with more packets refused")
+	flags.IntVar(&f.limits.MaxHurt, "max-hurt", -1, "CRITICAL with more clients refused")
 	flags.IntVar(&f.limits.MinLimit, "min-limit", 0, "CRITICAL below this backlog")
 	flags.DurationVar(&f.sample, "sample", time.Second, "how long to look; 0 reads once")
 	flags.BoolVar(&f.strict, "strict", false, "UNKNOWN, rather than OK, if something may not be seen")

@@ -47,7 +47,7 @@ With --stop-accepting, measure its accept queue while the server is stopped.`,
 		Example: `  backlogprobe probe --demo
   backlogprobe probe :8080 --burst 500 --max-wait 1s
   sudo backlogprobe probe 127.0.0.1:8080 --stop-accepting --min-capacity 512`,
-		Args: cobra.MaximumNArgs(1),
+		Args: cobra.ArbitraryArgs,
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&f.StopAccepting, "stop-accepting", false, "SIGSTOP the server, 2 s at most, and fill its queue")
@@ -95,7 +95,14 @@ func (f *probeFlags) check(cmd *cobra.Command, args []string) (err error) {
 	switch {
 	case given("netns") || given("all-netns"):
 		return errors.New("probe connects from its own namespace: ip netns exec NAME backlogprobe probe ADDR, or nsenter -t PID -n")
+	case len(args) > 1:
+		return fmt.Errorf("probe one address at a time, not %q too", args[1])
 	case f.demo:
+		for _, name := range []string{"stop-accepting", "burst", "max", "wait", "reset", "syn", "complete", "min-capacity", "max-wait", "i-own-this-host", "verbose"} {
+			if given(name) {
+				return fmt.Errorf("--demo measures nothing of yours: it goes without --%s", name)
+			}
+		}
 		return nil
 	case len(args) == 0:
 		return errors.New("probe what? An address such as :8080 or /run/app.sock, or --demo")

@@ -19,10 +19,29 @@ func Clean(text string) string {
 }
 
 // Cells is how many cells a text takes, colours none.
-func Cells(text string) int { return ansi.StringWidth(text) }
+func Cells(text string) int {
+	if plain(text) {
+		return len(text)
+	}
+	return ansi.StringWidth(text)
+}
+
+// plain reports whether each byte of a text is a cell, which tables of thousands
+// of rows profit from.
+func plain(text string) bool {
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
 
 // Cut shortens a text to a width in cells, colours left whole, and marks the cut.
 func (s Style) Cut(text string, cells int) string {
+	if plain(text) && len(text) <= cells {
+		return text
+	}
 	tail := "…"
 	if s.ASCII {
 		tail = "~"

@@ -24,6 +24,10 @@ func (r *run) burst(ctx context.Context) error {
 		return err
 	}
 	over, err := r.come(ctx, d)
+	if err != nil && len(d.attempts) == 0 {
+		stopWatching()
+		return err
+	}
 	if err == nil {
 		r.Progress(-1, "waiting for the clients that were refused")
 		err = d.settle(ctx, time.Now().Add(r.Wait-over))
@@ -68,6 +72,9 @@ func (r *run) come(ctx context.Context, d *dialer) (time.Duration, error) {
 			}
 		}
 		if err := d.open(); err != nil {
+			if i == 0 {
+				return 0, err
+			}
 			r.note("this side ran out: %v", err)
 			break
 		}
@@ -131,6 +138,13 @@ func (r *run) noticeCapacity(d *dialer, depth int) {
 		depth != r.report.Listener.Depth+connected {
 		return
 	}
-	r.report.Capacity = &Capacity{Measured: depth, ConnectTime: b.P50, Refused: b.Clients - connected, Refusal: b.Refusal}
+	var times []time.Duration
+	for _, a := range d.attempts {
+		if a.connected() {
+			times = append(times, a.took)
+		}
+	}
+	slices.Sort(times)
+	r.report.Capacity = &Capacity{Measured: depth, ConnectTime: percentile(times, 0.5), Refused: b.Clients - connected, Refusal: b.Refusal}
 	r.note("nobody accepted during the burst: is the server hung, or stopped?")
 }

@@ -48,6 +48,8 @@ func (r *run) stopAndFill(ctx context.Context) error {
 	r.report.Capacity = c
 	if overdue {
 		c.AtLeast = true
+	}
+	if c.AtLeast && stopped >= maxStop-patience {
 		r.note("the queue was not full within %v, when the server had to resume", maxStop)
 	}
 	return errors.Join(r.recover(ctx, d, resumed), r.drain(ctx, d))
@@ -60,17 +62,20 @@ func (r *run) fill(ctx context.Context, d *dialer) (*Capacity, error) {
 		return nil, err
 	}
 	deadline := time.Now().Add(maxStop - patience)
-	full := false
-	for !full && len(d.attempts) < r.bound() && ctx.Err() == nil && time.Now().Before(deadline) {
+	full, bound := false, r.bound()
+	for !full && len(d.attempts) < bound && ctx.Err() == nil && time.Now().Before(deadline) {
 		if err := d.open(); err != nil {
+			if len(d.attempts) == 0 {
+				return nil, err
+			}
 			r.note("this side ran out: %v", err)
 			break
 		}
-		if refused(d) >= extra {
+		if d.refused() >= extra {
 			if err := d.settle(ctx, time.Now().Add(patience)); err != nil {
 				return nil, err
 			}
-			full = refused(d) >= extra
+			full = d.refused() >= extra
 		}
 	}
 	if !full {
@@ -78,7 +83,7 @@ func (r *run) fill(ctx context.Context, d *dialer) (*Capacity, error) {
 			return nil, err
 		}
 	}
-	c := &Capacity{Measured: before.depth, Refused: refused(d), Refusal: d.refusal()}
+	c := &Capacity{Measured: before.depth, Refused: d.refused(), Refusal: d.refusal()}
 	var times []time.Duration
 	for _, a := range d.attempts {
 		if a.connected() {
@@ -89,21 +94,17 @@ func (r *run) fill(ctx context.Context, d *dialer) (*Capacity, error) {
 	slices.Sort(times)
 	c.ConnectTime = percentile(times, 0.5)
 	c.AtLeast = c.Refused == 0
+	if c.AtLeast && len(d.attempts) == bound {
+		r.note("no more than %d connections: --max, or the limit of open files (ulimit -n), allows no more", bound)
+	}
+	if l := r.report.Listener; l.Members > 1 && c.Refused > 0 && c.Measured < l.Promised {
+		r.note("one socket of the group was full: clients that meet it are refused though others have room")
+	}
 	after, err := r.view.now()
 	if err == nil && after.depth != c.Measured {
 		r.note("the queue held %d then, not %d: other clients came, or another process accepted", after.depth, c.Measured)
 	}
 	return c, err
-}
-
-func refused(d *dialer) int {
-	n := d.pending
-	for _, a := range d.attempts {
-		if a.done && a.err != nil {
-			n++
-		}
-	}
-	return n
 }
 
 // recover waits for those who were refused.
@@ -121,6 +122,10 @@ func (r *run) recover(ctx context.Context, d *dialer, resumed time.Time) error {
 	r.Progress(-1, "the server is back; waiting for the clients that it refused")
 	err := d.settle(ctx, resumed.Add(r.Wait))
 	r.tally(d)
+	if ctx.Err() != nil && d.pending == len(late) {
+		r.report.unknown("recovery", "interrupted before the first retry")
+		return err
+	}
 	rec := &Recovery{Clients: len(late)}
 	for _, i := range late {
 		a := d.attempts[i]

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -70,7 +71,12 @@ func RunDemo(ctx context.Context, name string, show func(Step)) error {
 		if all[i].own {
 			return fmt.Errorf("demo %s needs a network namespace of its own, which we may not make (run as root): %w", name, err)
 		}
-		return all[i].play(ctx, show)
+		err := all[i].play(ctx, func(s Step) {
+			if ctx.Err() == nil {
+				show(s)
+			}
+		})
+		return cmp.Or(ctx.Err(), err)
 	}
 	defer steps.Close()
 	var said struct {

@@ -20,14 +20,14 @@ func (s *stage) syns(n int) (*clients, error) {
 }
 
 func demoHalfOpen(ctx context.Context, s *stage) error {
-	if err := s.listen(loopback, 16); err != nil {
+	if err := s.listen(loopback, 32); err != nil {
 		return err
 	}
 	c, err := s.syns(10)
 	if err != nil {
 		return err
 	}
-	if err := s.see("10 clients send a SYN to a listen(16), and never finish: %d got a SYN-ACK. The kernel keeps 10 half-open requests.", c.summary().Answered); err != nil {
+	if err := s.see("10 clients send a SYN to a listen(32), and never finish: %d got a SYN-ACK. The kernel keeps 10 half-open requests.", c.summary().Answered); err != nil {
 		return err
 	}
 	if err := c.listen(ctx, time.Now().Add(resendTime)); err != nil {
@@ -66,7 +66,7 @@ func demoCookies(ctx context.Context, s *stage) error {
 		sum := c.summary()
 		if setting == "1" {
 			s.say("A second later %d SYN-ACKs come again: those the kernel keeps. The other %d were cookies: it keeps nothing of them.", sum.Queued, sum.Cookies)
-			s.say("A cookie costs the client nothing, but loses TCP options; and if its final ACK finds a full accept queue, it is dropped for good.")
+			s.say("A cookie keeps TCP options only for clients that send timestamps. And if the final ACK finds a full accept queue, no SYN-ACK comes again: the client thinks it is connected, and only data that it sends can let it in.")
 		} else {
 			s.say("Without cookies %d SYNs were dropped: their clients wait a second and try again.", sum.Unanswered)
 		}

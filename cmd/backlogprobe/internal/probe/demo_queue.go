@@ -21,7 +21,7 @@ func demoFull(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
-	in := len(d.attempts) - refused(d)
+	in := len(d.attempts) - d.refused()
 	if err := s.see("12 clients connect. %d are connected: the kernel finishes handshakes by itself, accept() comes later.", in); err != nil {
 		return err
 	}
@@ -49,10 +49,10 @@ func demoFull(ctx context.Context, s *stage) error {
 	for _, a := range d.attempts {
 		longest = max(longest, a.took)
 	}
-	if err := s.see("The server accepts at last. %.1f s later, at their next retry, all %d clients are connected.", took.Seconds(), len(d.attempts)-refused(d)); err != nil {
+	if err := s.see("The server accepts at last. %.1f s later, at their next retry, all %d clients are connected.", took.Seconds(), len(d.attempts)-d.refused()); err != nil {
 		return err
 	}
-	s.say("The unlucky clients spent %.1f s in connect(). They would have given up after 131 s.", longest.Seconds())
+	s.say("The unlucky clients spent %.1f s in connect(). By default clients give up after some 130 s.", longest.Seconds())
 	return nil
 }
 
@@ -96,7 +96,7 @@ func demoUnix(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
-	if err := s.see("8 clients connect: %d are connected, %d get EAGAIN at once.", len(d.attempts)-refused(d), refused(d)); err != nil {
+	if err := s.see("8 clients connect: %d are connected, %d get EAGAIN at once.", len(d.attempts)-d.refused(), d.refused()); err != nil {
 		return err
 	}
 	s.say("Those were non-blocking. A blocking connect() would wait in the kernel until there is a place. The kernel counts none of it.")

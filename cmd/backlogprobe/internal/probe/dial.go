@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -36,6 +37,7 @@ type dialer struct {
 	poll     *epoll.Poll
 	attempts []attempt
 	pending  int
+	failed   int // with an error
 }
 
 func newDialer(target sock.Addr, reset bool) (*dialer, error) {
@@ -77,13 +79,25 @@ func (d *dialer) open() error {
 		d.pending++
 	case refusal(err, d.target.Family()):
 		a.done, a.err, a.syns = true, err, 1
+		d.failed++
 	default:
 		fd.Close()
-		return err
+		return explain(err, d.target)
 	}
 	d.attempts = append(d.attempts, a)
 	// On loopback the handshake was part of connect.
 	_, err = d.collect(0)
+	return err
+}
+
+// explain adds to an error of connect(2) what it means for a target.
+func explain(err error, target sock.Addr) error {
+	switch {
+	case errors.Is(err, unix.EPROTOTYPE):
+		return fmt.Errorf("%s is not a stream socket (SOCK_SEQPACKET or SOCK_DGRAM), and only those are probed: %w", target, err)
+	case target.Family() == sock.Unix:
+		return fmt.Errorf("%s: %w", target, err)
+	}
 	return err
 }
 
@@ -124,6 +138,9 @@ func (d *dialer) collect(timeout time.Duration) (int, error) {
 		a.done, a.err, a.took = true, pendingErr, now.Sub(a.start)
 		a.syns = a.sentSYNs()
 		d.pending--
+		if pendingErr != nil {
+			d.failed++
+		}
 		if err := d.poll.Del(a.fd); err != nil {
 			return 0, err
 		}
@@ -171,6 +188,9 @@ func (d *dialer) finish() {
 	}
 }
 
+// refused is how many are not connected.
+func (d *dialer) refused() int { return d.pending + d.failed }
+
 // refusal is what those met who were refused.
 func (d *dialer) refusal() Refusal {
 	for _, a := range d.attempts {
@@ -194,7 +214,7 @@ func (d *dialer) closeAttempts() {
 	for _, a := range d.attempts {
 		a.fd.Close()
 	}
-	d.attempts, d.pending = nil, 0
+	d.attempts, d.pending, d.failed = nil, 0, 0
 }
 
 func (d *dialer) close() {

@@ -16,9 +16,9 @@ func (r *Report) Print(w io.Writer, s terminal.Style) {
 	p.listener(r)
 	p.capacity(r)
 	p.recovery(r.Recovery)
-	p.syn(r.SYN)
+	p.syn(r)
 	p.counters(r)
-	p.burst(r.Burst)
+	p.burst(r)
 	for _, note := range r.Notes {
 		p.row("note", "%s", note)
 	}
@@ -64,14 +64,17 @@ func (p printer) capacity(r *Report) {
 	if c == nil {
 		return
 	}
-	measured := fmt.Sprintf("%d connections, %v each", c.Measured, duration(c.ConnectTime))
+	measured := fmt.Sprintf("%d connections", c.Measured)
+	if c.ConnectTime > 0 {
+		measured += fmt.Sprintf(", %v each", duration(c.ConnectTime))
+	}
 	switch {
 	case c.AtLeast:
 		measured = fmt.Sprintf("at least %d: the queue did not get full", c.Measured)
 	case c.Refused > 0:
 		measured += fmt.Sprintf(", the next %d refused", c.Refused)
 	}
-	if l := r.Listener; l != nil && !c.AtLeast {
+	if l := r.Listener; l != nil && !c.AtLeast && l.Members == 1 {
 		measured += " " + p.agree(c.Measured == l.Promised)
 	}
 	p.row("measured", "%s", measured)
@@ -87,7 +90,7 @@ func (p printer) capacity(r *Report) {
 func (r Refusal) words() string {
 	switch r {
 	case Silence:
-		return "SYN dropped, no RST; connect() takes 1 s, 2 s, 3 s and so on"
+		return "SYN dropped, no RST; connect() takes a second or more"
 	case Reset:
 		return "RST; connect() fails at once with ECONNREFUSED"
 	case LateReset:
@@ -113,14 +116,17 @@ func (p printer) recovery(r *Recovery) {
 	p.row("recovery", "%s", text)
 }
 
-func (p printer) syn(s *SYNs) {
+func (p printer) syn(r *Report) {
+	s := r.SYN
 	if s == nil {
 		return
 	}
 	p.row("SYNs", "%d sent: %d answered, %d not, %d reset", s.Sent, s.Answered, s.Unanswered, s.Reset)
-	if s.Completed+s.FinalRefused > 0 {
+	switch {
+	case r.Interrupted: // too early to tell a kept request from a cookie
+	case s.Completed+s.FinalRefused > 0:
 		p.row("handshakes", "%d completed, %d final ACKs refused", s.Completed, s.FinalRefused)
-	} else {
+	default:
 		p.row("queue", "%d requests kept, %d answered with SYN cookies", s.Queued, s.Cookies)
 	}
 	if s.FirstResend > 0 {
@@ -143,7 +149,7 @@ func (p printer) counters(r *Report) {
 		p.row("counters", "nothing dropped %s", p.agree(c.Agree))
 		return
 	}
-	p.row("counters", "ListenOverflows +%d, ListenDrops +%d, of this listener +%d %s",
+	p.row("counters", "ListenOverflows +%d, ListenDrops +%d, this listener +%d %s",
 		c.ListenOverflows, c.ListenDrops, c.Listener, p.agree(c.Agree))
 	if c.SYNs > 0 {
 		p.row("", "%d SYNs of ours refused, %d clients", c.SYNs, c.Clients)
@@ -160,7 +166,8 @@ func (c *Counters) any() bool {
 	return c.ListenOverflows+c.ListenDrops+c.SyncookiesSent > 0 || c.Listener+c.SYNs > 0
 }
 
-func (p printer) burst(b *Burst) {
+func (p printer) burst(r *Report) {
+	b := r.Burst
 	if b == nil {
 		return
 	}
@@ -179,7 +186,7 @@ func (p printer) burst(b *Burst) {
 		text += fmt.Sprintf("; the queue held %d at most", *b.Peak)
 	}
 	p.row("connect times", "%s", text)
-	if b.Refusal != NotRefused {
+	if b.Refusal != NotRefused && (r.Capacity == nil || r.Capacity.Refusal != b.Refusal) {
 		p.row("refusal looks like", "%s", b.Refusal.words())
 	}
 }

@@ -209,7 +209,7 @@ func (c *Counters) compare() {
 	case c.Listener > drops:
 		c.Why = fmt.Sprintf("%d more at the listener: a refused final ACK counts twice there, and stray segments count too", c.Listener-drops)
 	case drops > c.SYNs:
-		c.Why = fmt.Sprintf("%d more than we know of: other clients were refused too, or final ACKs", drops-c.SYNs)
+		c.Why = fmt.Sprintf("%d more than we know of: other clients were refused too, or final ACKs of ours: those clients think they are connected", drops-c.SYNs)
 	case drops < c.SYNs:
 		c.Why = fmt.Sprintf("%d of our SYNs never reached the listener: a firewall, or the network", c.SYNs-drops)
 	}

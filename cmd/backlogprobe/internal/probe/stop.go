@@ -22,6 +22,7 @@ const maxStop = 2 * time.Second
 // after maxStop.
 type stop struct {
 	child  *exec.Cmd
+	pidfds []*os.File
 	pipe   *os.File
 	said   *bufio.Reader
 	output *os.File
@@ -40,9 +41,9 @@ func stopProcesses(pids []int) (*stop, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer closeAll(pidfds)
 	s, err := startResumer(pids, pidfds)
 	if err != nil {
+		closeAll(pidfds)
 		return nil, err
 	}
 	s.began = time.Now()
@@ -119,16 +120,23 @@ func startResumer(pids []int, pidfds []*os.File) (*stop, error) {
 		closeAll([]*os.File{pipe, output})
 		return nil, err
 	}
-	return &stop{child: child, pipe: pipe, said: bufio.NewReader(output), output: output}, nil
+	return &stop{child: child, pidfds: pidfds, pipe: pipe, said: bufio.NewReader(output), output: output}, nil
 }
 
 // resume lets the processes go on, and returns how long they were stopped.
 func (s *stop) resume() (time.Duration, error) {
 	s.pipe.Close()
 	_, err := s.said.ReadString('\n')
+	if err = errors.Join(err, s.child.Wait()); err != nil { // the child was killed
+		for _, f := range s.pidfds {
+			unix.PidfdSendSignal(int(f.Fd()), unix.SIGCONT, nil, 0)
+		}
+		err = fmt.Errorf("the helper that resumes the server has died; the server was resumed without it: %w", err)
+	}
 	stopped := time.Since(s.began)
 	s.output.Close()
-	return stopped, errors.Join(err, s.child.Wait())
+	closeAll(s.pidfds)
+	return stopped, err
 }
 
 // overdue reports whether the child has resumed them by itself.

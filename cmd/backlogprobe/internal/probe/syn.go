@@ -67,6 +67,10 @@ func (r *run) handshakes(ctx context.Context, c *clients, n int) error {
 	}()
 	s := c.summary()
 	r.report.SYN = s
+	if ctx.Err() != nil {
+		s.Queued, s.Cookies, s.Completed, s.FinalRefused = 0, 0, 0, 0
+		r.report.unknown("syn.queued", "interrupted before SYN-ACKs came again, which tells kept requests from cookies and refused final ACKs")
+	}
 	r.syns, r.clients = s.Unanswered+s.FinalRefused, s.Unanswered+s.FinalRefused
 	s.HalfOpen = r.halfOpen(c)
 	r.end(ctx)

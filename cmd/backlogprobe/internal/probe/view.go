@@ -2,7 +2,11 @@ package probe
 
 import (
 	"errors"
+	"fmt"
+	"os"
+	"path"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -19,7 +23,7 @@ type view struct {
 
 // Why there is no view.
 var (
-	errHidden  = errors.New("nobody listens there, as far as this network namespace shows")
+	errHidden  = errors.New("nobody listens there in this network namespace")
 	errForeign = errors.New("the kernel of another host doesn't show us its queues")
 )
 
@@ -52,15 +56,19 @@ func look(t Target) (*view, error) {
 // listeners of the very same address: they are a group.
 func tcpMembers(ns *backlog.Namespace, a sock.Addr) ([]backlog.Listener, error) {
 	one, err := ns.Lookup(a.AddrPort(), 0)
-	if errors.Is(err, unix.ENOENT) {
-		return nil, errHidden
-	}
-	if err != nil {
+	nobody := errors.Is(err, unix.ENOENT)
+	if err != nil && !nobody {
 		return nil, err
 	}
 	all, err := ns.Listeners()
 	if err != nil {
 		return nil, err
+	}
+	if nobody {
+		if i := slices.IndexFunc(all, func(l backlog.Listener) bool { return l.Addr.Port() == a.Port() }); i >= 0 {
+			return nil, fmt.Errorf("%w; but somebody does on %s", errHidden, all[i].Addr)
+		}
+		return nil, errHidden
 	}
 	return slices.DeleteFunc(all, func(l backlog.Listener) bool {
 		return l.Addr != one.Addr || l.Interface != one.Interface
@@ -73,8 +81,25 @@ func unixMembers(ns *backlog.Namespace, a sock.Addr) ([]backlog.Listener, error)
 		return nil, err
 	}
 	return slices.DeleteFunc(all, func(l backlog.Listener) bool {
-		return l.Addr.Name() != a.Name() || l.Type != sock.Stream
+		return l.Type != sock.Stream || !samePath(l.Addr.Name(), a.Name())
 	}), nil
+}
+
+// samePath reports whether two names of sockets are of one: the server may have
+// bound a relative path, and the user may have given a link, as /var/run is.
+func samePath(bound, given string) bool {
+	if bound == given {
+		return true
+	}
+	if !strings.HasPrefix(given, "/") || path.Base(bound) != path.Base(given) {
+		return false
+	}
+	a, err := os.Stat(given)
+	if err != nil {
+		return false
+	}
+	b, err := os.Stat(bound)
+	return err == nil && os.SameFile(a, b)
 }
 
 func (v *view) close() {

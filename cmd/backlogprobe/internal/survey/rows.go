@@ -65,6 +65,13 @@ func hiddenOwners(n int) string {
 	return fmt.Sprintf("%s unknown: held by the kernel, or outside of our pid namespace", words.Count(n, "owner"))
 }
 
+func hiddenNamespaces(n int) string {
+	if os.Geteuid() != 0 {
+		return fmt.Sprintf("network namespaces of %d processes hidden: run as root for all", n)
+	}
+	return fmt.Sprintf("network namespaces of %d processes can't be seen", n)
+}
+
 // rows are the listeners that there are now.
 func (n *seen) rows(r *Report, owners map[uint32][]backlog.Owner, procs processes) []Row {
 	before := make(map[uint64]backlog.Observation, len(n.from))

@@ -110,7 +110,7 @@ func (s *Survey) Look(ctx context.Context, d time.Duration) (*Report, error) {
 	r := &Report{Schema: Schema, Interval: s.options.Interval, Listeners: []Row{}, Findings: []Finding{}, UnknownWhy: map[string]string{},
 		filtered: s.options.Filter.text != ""}
 	if s.denied > 0 && s.options.AllNetns {
-		r.UnknownWhy["namespaces"] = fmt.Sprintf("%d processes hide their network namespace: run as root for all of them", s.denied)
+		r.UnknownWhy["namespaces"] = hiddenNamespaces(s.denied)
 	}
 	all := make([]seen, len(s.spaces))
 	for i, space := range s.spaces {

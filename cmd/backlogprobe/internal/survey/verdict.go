@@ -69,21 +69,10 @@ func (j *judgement) listener(row *Row) {
 		return
 	}
 	j.finalACKs(row, n)
-	limit := j.limit(row, &worst, n)
-	if len(limit.Lines) > 0 {
-		if j.has(row, "not-accepting") {
-			limit.Try = nil // it would only let more clients wait
-		}
+	if limit := j.limit(row, &worst, n); limit.Lines != nil {
 		j.add(limit)
 	}
 	j.uneven(row)
-}
-
-// has reports whether something was found about a listener.
-func (j *judgement) has(row *Row, code string) bool {
-	return slices.ContainsFunc(j.r.Findings, func(f Finding) bool {
-		return f.Code == code && f.Local == row.Local && f.Netns == row.Netns
-	})
 }
 
 // during is the time of the look, which is not 0.
@@ -120,9 +109,14 @@ func (j *judgement) fullNow(row, worst *Row) {
 	if row.GivenUp > 0 {
 		f.Lines = append(f.Lines, fmt.Sprintf("%d of those that wait were closed by their clients already; they keep their places until they are accepted.", row.GivenUp))
 	}
-	f.Try = []string{"backlogprobe advise " + j.target(row)}
+	pace := j.pace(row, worst)
+	if pace.Code != "not-accepting" { // else there is nothing to measure
+		f.Try = []string{"backlogprobe advise " + j.target(row)}
+	}
 	j.add(f)
-	j.pace(row, worst)
+	if pace.Lines != nil {
+		j.add(pace)
+	}
 }
 
 // refused says who is hurt.
@@ -158,18 +152,17 @@ func waitOutside(clients int) string {
 	return fmt.Sprintf("%d clients wait", clients)
 }
 
-// pace compares what comes with what is accepted.
-func (j *judgement) pace(row, worst *Row) {
+// pace compares what comes with what is accepted. It may find nothing.
+func (j *judgement) pace(row, worst *Row) (none Finding) {
 	if row.Accepts == nil || j.r.Sampled < time.Second/2 {
-		return
+		return none
 	}
 	if *row.Accepts == 0 {
-		j.add(j.notAccepting(row))
-		return
+		return j.notAccepting(row)
 	}
 	refused := float64(row.Dropped) / j.r.Sampled.Seconds()
 	if refused == 0 || row.Full < j.watched(row)/2 {
-		return
+		return none
 	}
 	f := found(Critical, row, "too-slow", fmt.Sprintf("%s accepts %s/s, while about %s/s try, retries included: it is too slow.",
 		who(row), words.Rate(*row.Accepts), words.Rate(*row.Arrivals+refused)))
@@ -178,7 +171,7 @@ func (j *judgement) pace(row, worst *Row) {
 		f.Lines = append(f.Lines, fmt.Sprintf("A backlog of %d would last about %s longer, then be full as well: no backlog helps.",
 			n, words.Duration(time.Duration(min(gain, 1e9)*float64(time.Second)))))
 	}
-	j.add(f)
+	return f
 }
 
 func (j *judgement) notAccepting(row *Row) Finding {
@@ -189,7 +182,7 @@ func (j *judgement) notAccepting(row *Row) Finding {
 	default:
 		line += ": it is blocked, too busy, or out of descriptors."
 	}
-	f := found(Critical, row, "not-accepting", line, "A larger backlog would only let more clients wait.")
+	f := found(Critical, row, "not-accepting", line, "A larger backlog lets more clients wait for it, which helps only if it goes on soon.")
 	f.Try = []string{"backlogprobe top " + j.target(row)}
 	return f
 }

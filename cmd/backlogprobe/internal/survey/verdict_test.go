@@ -71,7 +71,7 @@ func TestJudge(t *testing.T) {
 		{"nothing is accepted", func(n *Namespace, row *Row) {
 			fill(n, row, 38)
 			row.Arrivals, row.Accepts = number(0.0), number(0.0)
-		}, "full-now not-accepting default-limit", []string{"node[27605] accepted nothing in the last 2.0s: it is blocked", "backlogprobe top :8080"}, []string{"backlogprobe set"}},
+		}, "full-now not-accepting default-limit", []string{"node[27605] accepted nothing in the last 2.0s: it is blocked", "backlogprobe top :8080", "helps only if it goes on soon"}, []string{"backlogprobe advise"}},
 		{"stopped", func(n *Namespace, row *Row) {
 			fill(n, row, 38)
 			row.Arrivals, row.Accepts = number(0.0), number(0.0)
