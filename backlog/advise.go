@@ -89,7 +89,7 @@ const (
 func queueMemory(backlog, bytes int) int64 {
 	segments := math.Ceil(float64(bytes) / segmentSize)
 	each := socketMemory + float64(bytes) + segments*segmentOverhead
-	return clamp(each*float64(backlog+1), math.MaxInt64) // the queue holds one more
+	return clamp(each*(float64(backlog)+1), math.MaxInt64) // the queue holds one more
 }
 
 // backlog is n as listen(2) takes it, an int of C.

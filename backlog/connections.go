@@ -8,14 +8,16 @@ import (
 )
 
 // A HalfOpen is a handshake whose final ACK the kernel is waiting for, or has
-// refused. It carries no reference to its listener: only the local port tells.
+// refused, or put off (TCP_DEFER_ACCEPT). It carries no reference to its listener: only the local port tells.
 type HalfOpen struct {
 	Local, Remote netip.AddrPort
 
 	// Age is the time since the SYN, to about 10 ms, if the client is silent.
 	// It is only an upper bound, and may be twenty times too much, once
 	// Retransmitted isn't 0 and the client repeats its SYN, as one does that the
-	// SYN-ACK doesn't reach: each repetition is answered and counted too.
+	// SYN-ACK doesn't reach: each repetition is answered and counted too. With
+	// TCP_DEFER_ACCEPT it is too small: the timer of a client that is connected,
+	// but has sent nothing, runs on without being counted.
 	Age           time.Duration
 	Retransmitted int // SYN-ACKs sent again
 }

@@ -66,8 +66,9 @@ func halfOpen(t *testing.T, n *Namespace, to, listener sock.Addr) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	youngest := time.Since(after)
 	all, err := n.HalfOpen(uint16(listener.Port()))
-	youngest, oldest := time.Since(after), time.Since(before)
+	oldest := time.Since(before)
 	if err != nil || len(all) != 1 {
 		t.Fatalf("%v, %v", all, err)
 	}
@@ -108,6 +109,23 @@ func TestHalfOpenRefused(t *testing.T) {
 	all, err := n.HalfOpen(uint16(addr.Port()))
 	if err != nil || len(all) != 1 || all[0].Age < time.Second-50*time.Millisecond || all[0].Retransmitted == 0 {
 		t.Errorf("%v, %v", all, err)
+	}
+}
+
+// A client that says nothing keeps its handshake half open with TCP_DEFER_ACCEPT,
+// though it has sent the final ACK.
+func TestHalfOpenDeferred(t *testing.T) {
+	testleak.FDs(t)
+	n := opened(t, "")
+	deferred := func(fd sock.FD) error { return sock.DeferAccept.Set(fd, 10*time.Second) }
+	_, addr := listening(t, inet("127.0.0.1:0"), sock.Stream, 0, 7, deferred)
+	connected(t, connect(t, addr))
+	all, err := n.HalfOpen(uint16(addr.Port()))
+	if err != nil || len(all) != 1 || all[0].Retransmitted != 0 {
+		t.Errorf("%v, %v", all, err)
+	}
+	if err := depth(n, addr, 0); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -37,10 +37,20 @@ func (n *Namespace) Counters() (Counters, error) {
 	return c, nil
 }
 
-// readAll reads an open file of /proc anew.
+// readAll reads an open file of /proc anew, in one piece: for a second one the
+// kernel would write it again if others have read it meanwhile (seq_read_iter),
+// and numbers that have become longer would shift what follows.
 func readAll(f *os.File) (string, error) {
-	b, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<20))
-	return string(b), err
+	for size := 16 << 10; ; size *= 2 {
+		b := make([]byte, size)
+		n, err := f.ReadAt(b, 0)
+		if err == io.EOF {
+			return string(b[:n]), nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
 }
 
 // parse reads pairs of lines, names and values, that begin with the same word.

@@ -1,6 +1,7 @@
 package backlog
 
 import (
+	"fmt"
 	"os/exec"
 	"reflect"
 	"regexp"
@@ -70,6 +71,13 @@ func TestCountersAgreeWithNstat(t *testing.T) {
 		for range 3 {
 			knock(t, addr)
 		}
+		eventually(t, func() error {
+			l, err := n.Lookup(addr.AddrPort(), 0)
+			if err == nil && l.Drops != 3 {
+				err = fmt.Errorf("%d drops, not 3", l.Drops)
+			}
+			return err
+		})
 		out, err := exec.Command("nstat", "-asz").Output()
 		if err != nil {
 			t.Fatal(err)

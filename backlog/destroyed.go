@@ -30,9 +30,6 @@ type destroyedSockets struct {
 
 func openDestroyed(n *Namespace) (d *destroyedSockets, err error) {
 	d = &destroyedSockets{fd: -1}
-	if n.path == "" {
-		return d, d.open()
-	}
 	return d, n.inside(d.open)
 }
 

@@ -67,7 +67,8 @@ func TestDestroyed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		connected(t, connecting(t, closingAddr))
+		connecting(t, closingAddr)
+		want(t, closing, Queue{1, 4})
 		closing.Close()
 		hear(2, func(s destroyedSocket) bool { return s.port == uint16(closingAddr.Port()) && s.remote == 0 })
 		hear(1, func(s destroyedSocket) bool { return s.cookie == cookie })

@@ -17,7 +17,7 @@ type Owner struct {
 	PID     int    // 0: a process that we may not look into, or of another pid namespace
 	Command string // /proc/PID/comm
 	FD      int    // the lowest of its descriptors for the socket
-	UID     int    // the user who made the socket
+	UID     int    // the user who made the socket; from [Owners], whom the process runs as
 
 	// From the process's cgroup, empty where there is none. [Owners] fills them.
 	Unit      string // systemd unit: "nginx.service"

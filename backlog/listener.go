@@ -10,7 +10,7 @@ import (
 type Listener struct {
 	Addr      sock.Addr // local
 	Type      sock.Type // Stream; of unix sockets also SeqPacket
-	MPTCP     bool
+	MPTCP     bool      // seen since Linux 5.19
 	V6Only    bool
 	Interface int // SO_BINDTODEVICE, an index; 0: any
 	Queue

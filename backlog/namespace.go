@@ -34,7 +34,7 @@ type Namespace struct {
 }
 
 // OpenNamespace opens the network namespace of a file such as /run/netns/blue
-// or /proc/1/ns/net, which needs CAP_SYS_ADMIN. An empty path is the namespace
+// or /proc/1/ns/net, which needs CAP_SYS_ADMIN unless it is our own. An empty path is the namespace
 // that the calling thread is in: that of the process, unless the program moves
 // threads with setns(2).
 func OpenNamespace(path string) (*Namespace, error) {
@@ -44,9 +44,15 @@ func OpenNamespace(path string) (*Namespace, error) {
 		return n, nil
 	}
 	n.Close()
+	if path == "" {
+		return nil, fmt.Errorf("open our network namespace: %w", err)
+	}
 	remedy := ""
-	if path != "" && errors.Is(err, os.ErrPermission) {
+	switch {
+	case errors.Is(err, os.ErrPermission):
 		remedy = ": needs CAP_SYS_ADMIN, run as root"
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOTTY):
+		remedy = ": it is no network namespace"
 	}
 	return nil, fmt.Errorf("open network namespace %s: %w%s", path, err, remedy)
 }
@@ -104,6 +110,12 @@ func (n *Namespace) inside(f func() error) error {
 			return
 		}
 		defer home.Close()
+		if sameFile(home, n.file) { // going there would need a privilege even so
+			err := f()
+			runtime.UnlockOSThread()
+			done <- err
+			return
+		}
 		if err := setns(n.file); err != nil {
 			runtime.UnlockOSThread()
 			done <- err
@@ -116,6 +128,12 @@ func (n *Namespace) inside(f func() error) error {
 		done <- err
 	}()
 	return <-done
+}
+
+func sameFile(a, b *os.File) bool {
+	infoA, errA := a.Stat()
+	infoB, errB := b.Stat()
+	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
 
 // setns moves the calling thread. EINVAL: the file is no network namespace.

@@ -14,7 +14,8 @@ import (
 // remembers what it found, and looks through /proc only for sockets that it
 // doesn't know or whose owner has gone; for those that nobody seems to hold,
 // once a second. So it doesn't notice a process that comes to share a socket
-// with the owners that it knows. The zero value is ready; its methods may be
+// with the owners that it knows, nor that one of these executes another program
+// or renames itself. The zero value is ready; its methods may be
 // called from several goroutines.
 type Owners struct {
 	mu    sync.Mutex
@@ -84,11 +85,6 @@ func (o *Owners) look(missing map[uint32]bool, asked int) {
 			names[h.pid] = owner
 		}
 		owner.FD = h.fd
-		var file unix.Stat_t
-		if unix.Stat(h.path(), &file) != nil {
-			continue // it has let go of it
-		}
-		owner.UID = int(file.Uid)
 		k := o.known[h.inode]
 		k.owners = append(k.owners, owner)
 		o.known[h.inode] = k
@@ -99,6 +95,10 @@ func (o *Owners) look(missing map[uint32]bool, asked int) {
 func process(pid int) Owner {
 	cgroup, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
 	o := Owner{PID: pid, Command: command(pid)}
+	var dir unix.Stat_t
+	if unix.Stat("/proc/"+strconv.Itoa(pid), &dir) == nil {
+		o.UID = int(dir.Uid)
+	}
 	o.Unit, o.Container = cgroupNames(string(cgroup))
 	return o
 }

@@ -2,8 +2,10 @@ package backlog
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -36,22 +38,18 @@ func holdings(wanted func(inode uint32) bool) (all []holding) {
 			}
 			inode, ok := socketInode(readlinkat(dir, name, link[:]))
 			if ok && wanted(inode) {
-				all = addHolding(all, first, holding{inode, pid, int(fd)})
+				all = append(all, holding{inode, pid, int(fd)})
 			}
 		})
+		all = append(all[:first], lowest(all[first:])...)
 	})
 	return all
 }
 
-// addHolding keeps one of a process, whose holdings begin at first.
-func addHolding(all []holding, first int, h holding) []holding {
-	for i := first; i < len(all); i++ {
-		if all[i].inode == h.inode {
-			all[i].fd = min(all[i].fd, h.fd)
-			return all
-		}
-	}
-	return append(all, h)
+// lowest keeps of each socket the lowest descriptor.
+func lowest(of []holding) []holding {
+	slices.SortFunc(of, func(a, b holding) int { return cmp.Or(cmp.Compare(a.inode, b.inode), a.fd-b.fd) })
+	return slices.CompactFunc(of, func(a, b holding) bool { return a.inode == b.inode })
 }
 
 // holds reports whether it is still so.

@@ -24,7 +24,8 @@ func (q Queue) Capacity() int { return q.Limit + 1 }
 
 // Of reads the accept queue of a listening socket: TCP and MPTCP from TCP_INFO
 // without allocating, unix sockets from unix_diag. EINVAL: the socket doesn't
-// listen. errors.ErrUnsupported: the kernel shows no queue of that family
+// listen. ENOENT: a unix socket of another network namespace than the calling
+// thread's. errors.ErrUnsupported: the kernel shows no queue of that family
 // (vsock). The caller keeps owning fd.
 func Of(fd sock.FD) (Queue, error) {
 	domain, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DOMAIN)

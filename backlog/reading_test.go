@@ -79,10 +79,14 @@ func readInChild(arg string) {
 		return
 	}
 	var o Owners
+	own, ownErr := OpenNamespace("/proc/self/ns/net")
+	if ownErr == nil {
+		own.Close()
+	}
 	_, err = OpenNamespace("/proc/1/ns/net")
 	if errors.Is(err, fs.ErrPermission) {
 		err = errors.New("permission denied")
 	}
 	fmt.Println(l.Queue, "waiting", len(waiting), "owners", len(o.Find([]uint32{l.Inode})),
-		"counters", len(c) > 100, "somaxconn", s.Somaxconn > 0, "other:", err)
+		"counters", len(c) > 100, "somaxconn", s.Somaxconn > 0, "own", ownErr, "other:", err)
 }

@@ -18,8 +18,9 @@ import (
 // admits one connection, as listen(2) has it. When the process calls listen
 // anew, the change is gone. It returns the queue before and after.
 //
-// It needs the right to ptrace the owner: the same user, or CAP_SYS_PTRACE;
-// EPERM otherwise. ESRCH: the process has gone, or its descriptor is no longer
+// It needs the right to ptrace the owner, EPERM otherwise: CAP_SYS_PTRACE, or
+// the same user, unless the owner has changed its user or kernel.yama.ptrace_scope
+// isn't 0. ESRCH: the process has gone, or its descriptor is no longer
 // this socket, and nothing was changed. Linux 5.6.
 func SetLimit(l Listener, o Owner, backlog int) (before, after Queue, err error) {
 	if l.Cookie == 0 && l.Inode == 0 {
@@ -40,7 +41,7 @@ func SetLimit(l Listener, o Owner, backlog int) (before, after Queue, err error)
 func remedy(err error) string {
 	switch {
 	case errors.Is(err, unix.EPERM):
-		return ": run as the owner's user, or as root (CAP_SYS_PTRACE)"
+		return ": run as root (CAP_SYS_PTRACE), or as the owner's user if kernel.yama.ptrace_scope is 0"
 	case errors.Is(err, unix.ESRCH):
 		return ": it has gone, or its descriptor is another socket now: look for the owner again"
 	case errors.Is(err, unix.ENOSYS):

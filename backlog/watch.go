@@ -15,10 +15,12 @@ type WatchConfig struct {
 	// quarter, so that it can't keep step with the server. With thousands of
 	// listeners it grows, so that sampling takes no more than about 4 % of a CPU.
 	Interval time.Duration
-	Select   func(Listener) bool // nil: all
-	Unix     bool                // unix sockets too
-	Rates    bool                // count arrivals and accepts too: see Observation.Arrived
-	History  int                 // seconds kept; 0: 60
+	// Select chooses listeners; nil: all. It is asked about those not chosen yet
+	// at each sample, and must not call the Watcher.
+	Select  func(Listener) bool
+	Unix    bool // unix sockets too
+	Rates   bool // count arrivals and accepts too: see Observation.Arrived
+	History int  // seconds kept; 0: 60
 }
 
 // A Watcher samples the accept queues of a namespace. Its memory is bounded by
@@ -137,11 +139,12 @@ func (w *Watcher) run() {
 		if start.Before(next) {
 			continue
 		}
-		if err := w.sample(); err != nil {
+		used, err := cpuTime(w.sample)
+		if err != nil {
 			w.fail(err)
 			return
 		}
-		cost = smooth(cost, time.Since(start))
+		cost = smooth(cost, used)
 		interval := max(w.config.Interval, share*cost)
 		next = start.Add(time.Duration(float64(interval) * (0.75 + rand.Float64()/2)))
 	}
@@ -155,15 +158,6 @@ func (w *Watcher) pause(next time.Time) time.Duration {
 		d = min(d, 15*time.Millisecond)
 	}
 	return d
-}
-
-// smooth follows a cost down at once and up slowly, as one that was measured
-// on a busy machine includes the time of others.
-func smooth(cost, measured time.Duration) time.Duration {
-	if cost == 0 {
-		return measured
-	}
-	return min(measured, cost+cost/8+10*time.Microsecond)
 }
 
 // sample reads every queue once.

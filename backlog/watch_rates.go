@@ -13,7 +13,7 @@ type rates struct {
 	ended     [1 << 16]int32 // reported since then
 	lost      bool           // reports, since then
 	at        time.Time      // of the last count
-	cost      time.Duration  // of a count
+	cost      time.Duration  // of a count, in CPU time
 }
 
 // startRates takes what exists now as the base.
@@ -97,12 +97,18 @@ func (w *Watcher) countNow() {
 	}
 }
 
-// count adds what has arrived since the last count. The caller holds counting.
-//
-// It reads the reports first, then what exists, then the queues: a connection
+// count adds what has arrived since the last count, and notes what that cost.
+// The caller holds counting.
+func (w *Watcher) count() error {
+	used, err := cpuTime(w.countAll)
+	w.rates.cost = smooth(w.rates.cost, used)
+	return err
+}
+
+// countAll reads the reports first, then what exists, then the queues: a connection
 // that ends or is accepted meanwhile is missed until the next count, and none
 // counts twice.
-func (w *Watcher) count() error {
+func (w *Watcher) countAll() error {
 	start := time.Now()
 	w.mu.Lock()
 	r := w.rates
@@ -144,7 +150,6 @@ func (w *Watcher) count() error {
 		r.existing[port] = int32(n)
 	}
 	r.at = start
-	r.cost = smooth(r.cost, time.Since(start))
 	return nil
 }
 

@@ -32,6 +32,7 @@ func TestWatchRates(t *testing.T) {
 			fd, addr := listening(t, tt.addr, sock.Stream, tt.protocol, 100, tt.before)
 			to := sock.IPAddr(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(addr.Port())))
 			early := dial(t, to) // exists at the start, and ends later
+			want(t, fd, Queue{1, 100})
 			w := byHand(t, addr)
 			byHandCount(t, w)
 
@@ -95,7 +96,9 @@ func TestWatchRates(t *testing.T) {
 			}
 			count("waiting", 8, 0)
 			for range 2 {
-				dial(t, to).Close()
+				client := dial(t, to)
+				connected(t, client)
+				client.Close()
 			}
 			count("waiting, closed by the client", 2, 0)
 			for range 10 {
@@ -165,21 +168,23 @@ func reset(t testing.TB, fd sock.FD) {
 func TestWatchRatesOfAnotherNamespace(t *testing.T) {
 	testleak.FDs(t)
 	ns := netns.New(t)
-	n, err := OpenNamespace(ns.Path())
-	if err != nil {
-		t.Fatal(err)
+	byPath := opened(t, ns.Path())
+	var byThread *Namespace
+	ns.Do(func() { byThread = opened(t, "") })
+	for name, n := range map[string]*Namespace{"by path": byPath, "by thread": byThread} {
+		var fd sock.FD
+		var addr sock.Addr
+		ns.Do(func() { fd, addr = listening(t, inet("127.0.0.1:0"), sock.Stream, 0, 100) })
+		w := watching(t, n, addr, WatchConfig{Rates: true}) // on a thread of ours
+		ns.Do(func() {
+			for range 20 {
+				client := dial(t, addr)
+				accept(t, fd).Close()
+				client.Close()
+			}
+		})
+		observed(t, w, name+", counted", func(o Observation) bool { return o.Arrived == 20 && o.Accepted == 20 })
 	}
-	t.Cleanup(func() { n.Close() })
-	ns.Do(func() {
-		fd, addr := listening(t, inet("127.0.0.1:0"), sock.Stream, 0, 100)
-		w := watching(t, n, addr, WatchConfig{Rates: true})
-		for range 20 {
-			client := dial(t, addr)
-			accept(t, fd).Close()
-			client.Close()
-		}
-		observed(t, w, "counted", func(o Observation) bool { return o.Arrived == 20 && o.Accepted == 20 })
-	})
 }
 
 // TestWatchRatesOverrun has the kernel report more than the buffer holds.

@@ -1,6 +1,7 @@
 package backlog
 
 import (
+	"errors"
 	"runtime"
 	"slices"
 	"testing"
@@ -186,5 +187,23 @@ func TestSmooth(t *testing.T) {
 	}
 	if cost = smooth(cost, time.Millisecond); cost != time.Millisecond {
 		t.Errorf("cheap again, but the cost is %v", cost)
+	}
+}
+
+// TestCPUTime: what others do meanwhile costs nothing.
+func TestCPUTime(t *testing.T) {
+	failed := errors.New("failed")
+	waited := time.Now()
+	used, err := cpuTime(func() error { time.Sleep(100 * time.Millisecond); return failed })
+	if err != failed || used > time.Since(waited)/2 {
+		t.Errorf("%v for waiting, %v", used, err)
+	}
+	used, err = cpuTime(func() error {
+		for start := threadTime(); threadTime()-start < 10*time.Millisecond; {
+		}
+		return nil
+	})
+	if err != nil || used < 10*time.Millisecond {
+		t.Errorf("%v for work of 10 ms, %v", used, err)
 	}
 }

@@ -39,7 +39,7 @@ scrape one exporter take peaks away from each other. Counters lose nothing.
 What is unknown is absent. cmd/backlogprobe/deploy has alerts and a dashboard.`,
 		Example: `  backlogprobe export
   backlogprobe export --listen :9911 --all-netns
-  backlogprobe export --once :8080 >/var/lib/node_exporter/backlog.prom`,
+  backlogprobe export --once >backlog.new && mv backlog.new backlog.prom`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o, err := f.options(cmd, args)
 			if err != nil {

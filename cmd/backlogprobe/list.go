@@ -91,7 +91,7 @@ func (f *listFlags) run(args []string) error {
 		Filter: chosen,
 		Unix:   f.unix,
 		Sum:    !f.perSocket,
-		Owners: true,
+		Owners: true, SkipQuiet: !f.all && !f.json,
 		// A client that waits is sure to be seen on the wire after 2.5 s only.
 		Hurt:    f.sample > 2*time.Second || f.watch != "",
 		Accepts: true,

@@ -37,6 +37,18 @@ type probeFlags struct {
 	style       terminal.Style
 }
 
+// probeFlagsHelp lets the help fit on a screen, which a line for each wouldn't.
+const probeFlagsHelp = `      --stop-accepting      SIGSTOP the server, 2 s at most, and fill its queue
+      --burst N             clients within a second (2000); 0: none
+      --max N, --wait TIME  bounds: connections at a time (10000), waiting (10s)
+      --reset               close with RST: leaves no TIME_WAIT
+      --syn[=N]             send N bare SYNs instead (root): the SYN queue;
+      --complete            and finish the handshakes: the accept queue
+      --min-capacity N, --max-wait TIME
+                            exit 1 if it holds fewer, or a client waits longer
+      --i-own-this-host     allow an address of another host
+  -y, --yes                 don't ask; -v, --verbose  explain the grades`
+
 func newProbe() *cobra.Command {
 	var f probeFlags
 	cmd := &cobra.Command{
@@ -64,6 +76,7 @@ With --stop-accepting, measure its accept queue while the server is stopped.`,
 	flags.BoolVarP(&f.yes, "yes", "y", false, "don't ask")
 	flags.BoolVar(&f.demo, "demo", false, "show a phenomenon on a listener of our own")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "explain the grades")
+	cmd.SetUsageTemplate(strings.Replace(usageTemplate, "{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}", probeFlagsHelp, 1))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := f.check(cmd, args); err != nil {
 			return usageError{err}
@@ -168,7 +181,10 @@ func measure(cmd *cobra.Command, f probeFlags, address string) error {
 		return err
 	}
 	report.Judge(f.Thresholds)
-	return errors.Join(f.print(cmd, report), err)
+	if printErr := f.print(cmd, report); err == nil {
+		err = printErr
+	}
+	return err
 }
 
 func cmdContext(cmd *cobra.Command) context.Context {

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/netip"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -145,18 +145,28 @@ func TestProbeDemo(t *testing.T) {
 	}
 }
 
-func TestProbeHelpFitsOneScreen(t *testing.T) {
-	out, _, err := runProbe("--help")
-	if err != nil {
-		t.Fatal(err)
-	}
-	own, _, _ := strings.Cut(out, "\nGlobal Flags:")
-	if n := strings.Count(own, "\n"); n > 26 {
-		t.Errorf("%d lines", n)
-	}
-	for line := range strings.Lines(own) {
-		if len(line) > 81 {
-			t.Error(fmt.Sprint("too wide: ", line))
+func TestHelpFitsOneScreen(t *testing.T) {
+	for _, name := range []string{"probe", "top", "export"} {
+		var out bytes.Buffer
+		root := newRoot()
+		root.SetOut(&out)
+		root.SetArgs([]string{name, "--help"})
+		if err := root.Execute(); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(out.String(), "\n"); n > 24 {
+			t.Errorf("%s: %d lines", name, n)
+		}
+		for line := range strings.Lines(out.String()) {
+			if len(line) > 81 {
+				t.Errorf("%s: too wide: %s", name, line)
+			}
+		}
+		cmd, _, _ := root.Find([]string{name})
+		for _, flag := range regexp.MustCompile(`(?m)^ .{5} --[a-z-]+`).FindAllString(cmd.LocalNonPersistentFlags().FlagUsages(), -1) {
+			if flag = flag[len("      "):]; flag != " --help" && !strings.Contains(out.String(), flag) {
+				t.Errorf("%s: help lacks %s", name, flag)
+			}
 		}
 	}
 }

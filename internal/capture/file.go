@@ -2,11 +2,13 @@ package capture
 
 import (
 	"bufio"
+	"compress/flate"
 	"compress/gzip"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"time"
 )
 
@@ -47,8 +49,12 @@ func NewReader(r io.Reader) (*Reader, error) {
 	}
 	c := &Reader{r: br}
 	magic, err := br.Peek(4)
-	if err != nil {
+	switch err {
+	case nil:
+	case io.EOF, io.ErrUnexpectedEOF:
 		return nil, fmt.Errorf("%w: it has %d bytes", ErrFormat, len(magic))
+	default:
+		return nil, damagedBy(err)
 	}
 	if binary.BigEndian.Uint32(magic) == ngSection {
 		c.ng = true
@@ -113,7 +119,7 @@ func (c *Reader) next() (Packet, error) {
 	if !c.nanos {
 		frac *= 1000
 	}
-	size, length := c.order.Uint32(h[8:]), c.order.Uint32(h[12:])
+	size, wire := c.order.Uint32(h[8:]), length(c.order.Uint32(h[12:]))
 	if size > maxPacket {
 		return Packet{}, c.damaged("claims %d bytes", size)
 	}
@@ -121,7 +127,7 @@ func (c *Reader) next() (Packet, error) {
 	if err != nil {
 		return Packet{}, unexpected(err)
 	}
-	return Packet{Time: time.Unix(sec, frac), Link: c.link, Data: data, Length: int(max(length, size))}, nil
+	return Packet{Time: time.Unix(sec, frac), Link: c.link, Data: data, Length: max(wire, int(size))}, nil
 }
 
 func (c *Reader) damaged(format string, args ...any) error {
@@ -135,11 +141,20 @@ func (c *Reader) take(n int) ([]byte, error) {
 	}
 	b := c.buf[:n]
 	_, err := io.ReadFull(c.r, b)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		// A gzip stream that ends early, or is damaged, ends the file here.
-		err = fmt.Errorf("%w: %w", ErrFormat, err)
+	return b, damagedBy(err)
+}
+
+// length is how long a file says that a packet was, as an int of 32 bits too.
+func length(n uint32) int { return int(min(n, math.MaxInt32)) }
+
+// damagedBy calls a damaged gzip stream a damaged file. What the file system
+// refuses, such as to read a directory, says nothing of the format.
+func damagedBy(err error) error {
+	var corrupt flate.CorruptInputError
+	if errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) || errors.As(err, &corrupt) {
+		return fmt.Errorf("%w: %w", ErrFormat, err)
 	}
-	return b, err
+	return err
 }
 
 // unexpected turns the end of the file within a packet into an error.

@@ -14,6 +14,7 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 	"github.com/google/gopacket/pcapgo"
+	"golang.org/x/sys/unix"
 )
 
 const example = "../../testdata/pcap/accept-queue-overflow-rtt40ms-abort0.pcap"
@@ -116,6 +117,10 @@ func TestFormats(t *testing.T) {
 			if _, err = readAll(t, zipped.Bytes()[:zipped.Len()/2]); err == nil {
 				t.Error("half of a gzip file is read without an error")
 			}
+			zipped.Bytes()[zipped.Len()-8] ^= 1 // the checksum
+			if _, err = readAll(t, zipped.Bytes()); !errors.Is(err, ErrFormat) {
+				t.Errorf("a gzip file with a wrong checksum: %v", err)
+			}
 		})
 	}
 }
@@ -201,6 +206,14 @@ func TestDamaged(t *testing.T) {
 			n.iface(Raw, 6, 0)
 			n.block(ngEnhanced, []uint32{0, 0, 0, 100, 100})
 		}),
+		"longer than an int": build(func(n *ng) {
+			n.iface(Raw, 6, 0)
+			n.block(ngEnhanced, []uint32{0, 0, 0, math.MaxUint32, math.MaxUint32})
+		}),
+		"an interface beyond an int": build(func(n *ng) {
+			n.iface(Raw, 6, 0)
+			n.block(ngEnhanced, []uint32{math.MaxUint32, 0, 0, 0, 0})
+		}),
 		"the year 292 billion": build(func(n *ng) {
 			n.iface(Raw, 0, 0)
 			n.block(ngEnhanced, []uint32{0, math.MaxUint32, math.MaxUint32, 0, 0})
@@ -211,6 +224,14 @@ func TestDamaged(t *testing.T) {
 		if _, err := readAll(t, file); !errors.Is(err, ErrFormat) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	dir, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if _, err := NewReader(dir); !errors.Is(err, unix.EISDIR) || errors.Is(err, ErrFormat) {
+		t.Errorf("a directory: %v", err)
 	}
 	binary.LittleEndian.PutUint32(pcap[20:], 195) // IEEE 802.15.4
 	if _, err := NewReader(bytes.NewReader(pcap)); err == nil || errors.Is(err, ErrFormat) {

@@ -64,7 +64,7 @@ func (c *Reader) skip(size, read uint32) error {
 		n, err := c.r.Discard(int(min(left, 1<<20)))
 		left -= int64(n)
 		if err != nil {
-			return unexpected(err)
+			return unexpected(damagedBy(err))
 		}
 	}
 	return nil
@@ -77,7 +77,7 @@ func (c *Reader) nextNg() (Packet, error) {
 			return Packet{}, io.EOF
 		}
 		if err != nil {
-			return Packet{}, unexpected(err)
+			return Packet{}, unexpected(damagedBy(err))
 		}
 		if binary.BigEndian.Uint32(h) == ngSection {
 			if err := c.section(); err != nil {
@@ -163,7 +163,7 @@ func (c *Reader) packet(kind uint32, b []byte) (p Packet, ok bool, err error) {
 	var stamp uint64
 	switch {
 	case kind == ngSimple && len(b) >= 4:
-		p.Length = int(c.order.Uint32(b))
+		p.Length = length(c.order.Uint32(b))
 		b = b[4:]
 		size = min(uint32(p.Length), uint32(len(b)))
 		if len(c.interfaces) > 0 && c.interfaces[0].snap != 0 {
@@ -175,15 +175,15 @@ func (c *Reader) packet(kind uint32, b []byte) (p Packet, ok bool, err error) {
 			iface = uint32(c.order.Uint16(b))
 		}
 		stamp = uint64(c.order.Uint32(b[4:]))<<32 | uint64(c.order.Uint32(b[8:]))
-		size, p.Length = c.order.Uint32(b[12:]), int(c.order.Uint32(b[16:]))
+		size, p.Length = c.order.Uint32(b[12:]), length(c.order.Uint32(b[16:]))
 		b = b[20:]
 	default:
 		return p, false, c.damaged("is cut off")
 	}
-	if int(iface) >= len(c.interfaces) {
+	if uint64(iface) >= uint64(len(c.interfaces)) {
 		return p, false, c.damaged("is of interface %d of %d", iface, len(c.interfaces))
 	}
-	if int(size) > len(b) {
+	if uint64(size) > uint64(len(b)) {
 		return p, false, c.damaged("claims %d bytes of %d", size, len(b))
 	}
 	i := c.interfaces[iface]

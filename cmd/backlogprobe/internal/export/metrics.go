@@ -29,7 +29,7 @@ func newMetrics(perSocket bool) metrics {
 		peak:       listener("accept_queue_peak", "Greatest length since the last scrape, whoever scraped, and of the last minute at most; of a group, the fullest socket's."),
 		full:       listener("accept_queue_full_seconds_total", "Time for which the queue was full and refused connections; of a group, the fullest socket's."),
 		synQueue:   listener("syn_queue_length", "Unfinished handshakes (SYN_RECV) of the local port. Those answered with a SYN cookie are not there."),
-		drops:      listener("listener_drops_total", "Segments that the sockets refused (sk_drops): packets, not clients. Each refused SYN counts once, each refused final ACK twice, and retries again."),
+		drops:      listener("listener_drops_total", "Segments that the sockets refused (sk_drops): packets, not clients. Each refused SYN counts once, each refused final ACK twice, retries again, and stray segments too."),
 		arrivals:   listener("arrivals_total", "Handshakes that were finished. Absent while unknown, or where several listeners share the port."),
 		accepts:    listener("accepts_total", "Connections taken by accept(2). Absent while unknown, or where several listeners share the port."),
 		oldestWait: listener("oldest_wait_seconds", "How long the oldest connection in the queue has been waiting; 0 for an empty queue."),
@@ -40,7 +40,7 @@ func newMetrics(perSocket bool) metrics {
 		overflows:  netns("netns_listen_overflows_total", "Segments refused by a full accept queue (TcpExtListenOverflows)."),
 		netnsDrops: netns("netns_listen_drops_total", "Segments refused by listeners, for any reason (TcpExtListenDrops)."),
 		cookies:    netns("netns_syncookies_sent_total", "SYN cookies sent (TcpExtSyncookiesSent)."),
-		queueOut:   netns("netns_request_queue_full_total", "SYNs that found the queue of handshakes full, by what was done with them (TcpExtTCPReqQFullDoCookies, TcpExtTCPReqQFullDrop).", "answer"),
+		queueOut:   netns("netns_request_queue_full_total", "SYNs that found the queue of handshakes full (with tcp_syncookies=2 all SYNs), by what was done with them (TcpExtTCPReqQFullDoCookies, TcpExtTCPReqQFullDrop).", "answer"),
 	}
 }
 

@@ -115,6 +115,7 @@ type Kind string
 const (
 	ACKRefused    Kind = "final-ack-refused"   // the handshake's end found the accept queue full
 	SYNUnanswered Kind = "syn-refused-or-lost" // no answer to any SYN
+	DataIgnored   Kind = "data-unanswered"     // after the handshake, as far as the client knows
 	ResetAfterACK Kind = "reset-after-handshake"
 	ClosedPort    Kind = "closed-port"
 	AnsweredLate  Kind = "answered-late" // the first SYNs were refused or lost
@@ -128,7 +129,7 @@ const (
 )
 
 // Kinds are all kinds, the worst first.
-var Kinds = []Kind{ACKRefused, SYNUnanswered, ResetAfterACK, ClosedPort, AnsweredLate, NeverFinished,
+var Kinds = []Kind{ACKRefused, SYNUnanswered, DataIgnored, ResetAfterACK, ClosedPort, AnsweredLate, NeverFinished,
 	Deferred, OneWay, ClientLeft, Simultaneous, Unfinished, Connected}
 
 var rank = func() map[Kind]int {

@@ -36,7 +36,7 @@ var files = []struct {
 	{"abort-on-overflow", "2 reset-after-handshake consistent with, 4 connected certain", ""},
 	{"client-left", "1 client-left cannot tell from this side", ""},
 	{"closed-port-v6", "1 closed-port consistent with", ""},
-	{"cookie-refused-seen-at-the-client", "1 connected certain, 1 final-ack-refused cannot tell from this side", ""},
+	{"cookie-refused-seen-at-the-client", "1 connected certain, 1 data-unanswered cannot tell from this side", ""},
 	{"cookie-refused-seen-at-the-server", "1 connected certain, 1 final-ack-refused consistent with", ""},
 	{"cookies", "8 connected certain", "SYN cookie"},
 	{"defer-accept", "1 deferred consistent with", ""},

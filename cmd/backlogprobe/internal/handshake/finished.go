@@ -99,7 +99,7 @@ func (c *conn) ignored() Verdict {
 	if c.Near.atServer() {
 		return say(ACKRefused, Consistent, "a handshake by SYN cookie that found the accept queue full: its data is ignored in silence", "data-ignored", "no-syn-ack-again", "near-server")
 	}
-	return say(ACKRefused, CannotTell, "the client's data is not answered: the server refuses it (SYN cookie, full accept queue) or it is lost", "data-ignored", "no-syn-ack-again")
+	return say(DataIgnored, CannotTell, "the client's data is not answered: the server refuses it (SYN cookie, full accept queue) or it is lost", "data-ignored", "no-syn-ack-again")
 }
 
 // late judges a SYN that was answered only after it had been sent again.

@@ -132,8 +132,9 @@ func TestCookieRefused(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		atClient bool
+		kind     Kind
 		sure     Certainty
-	}{{"cookie-refused-seen-at-the-server", false, Consistent}, {"cookie-refused-seen-at-the-client", true, CannotTell}} {
+	}{{"cookie-refused-seen-at-the-server", false, ACKRefused, Consistent}, {"cookie-refused-seen-at-the-client", true, DataIgnored, CannotTell}} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := setStage(t, stageConfig{delay: 30 * time.Millisecond, atClient: tt.atClient})
 			l := s.listen(80, 0)
@@ -146,7 +147,7 @@ func TestCookieRefused(t *testing.T) {
 			}
 			s.wait(4, func(g capture.Segment) bool { return g.Payload > 0 })
 			_, offline := s.end()
-			only(t, offline, 1, ACKRefused, tt.sure)
+			only(t, offline, 1, tt.kind, tt.sure)
 			only(t, offline, 1, Connected, Certain)
 		})
 	}

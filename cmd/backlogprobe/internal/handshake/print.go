@@ -88,7 +88,7 @@ func (p Printer) attempt(a *Attempt, short bool) {
 // state is how bad an attempt went.
 func (a *Attempt) state() terminal.State {
 	switch a.Verdict.Kind {
-	case ACKRefused, SYNUnanswered, ResetAfterACK:
+	case ACKRefused, SYNUnanswered, DataIgnored, ResetAfterACK:
 		return terminal.Critical
 	case ClosedPort, AnsweredLate, NeverFinished:
 		return terminal.Warning

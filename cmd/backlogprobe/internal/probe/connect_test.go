@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -250,5 +251,87 @@ func TestOwnErrorsAreNoRefusals(t *testing.T) {
 	}
 	if !refusal(unix.EAGAIN, sock.Unix) || !refusal(unix.ECONNREFUSED, sock.Inet) {
 		t.Error("a refusal isn't seen as one")
+	}
+}
+
+// A unix socket is found by each of its names.
+func TestUnixNames(t *testing.T) {
+	testleak.FDs(t)
+	dir := t.TempDir()
+	if err := os.Symlink(dir, dir+"/link"); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	for _, bound := range []string{dir + "/absolute", "relative"} {
+		listening(t, sock.UnixAddr(bound), 0, 5)
+		name := filepath.Base(bound)
+		for _, given := range []string{dir + "/" + name, dir + "/link/" + name, "./" + name} {
+			target, err := Resolve(background(t), given, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if l, err := Look(target); err != nil || l.Limit != 5 {
+				t.Errorf("%s as %s: %+v, %v", bound, given, l, err)
+			}
+		}
+	}
+}
+
+// Where no client can be made at all there is nothing to report.
+func TestNoClients(t *testing.T) {
+	testleak.FDs(t)
+	path := filepath.Join(t.TempDir(), "s")
+	connect := func() error {
+		report, err := Connect(background(t), Options{Target: Target{sock.UnixAddr(path), true}, Burst: 3, Max: 3, Wait: time.Second})
+		if report != nil {
+			t.Errorf("%+v", report)
+		}
+		return err
+	}
+	if err := connect(); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("no such path: %v", err)
+	}
+	fd, err := sock.Socket(sock.Unix, sock.SeqPacket, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fd.Close()
+	if err := errors.Join(fd.Bind(sock.UnixAddr(path)), fd.Listen(5)); err != nil {
+		t.Fatal(err)
+	}
+	if err := connect(); !errors.Is(err, unix.EPROTOTYPE) {
+		t.Errorf("SOCK_SEQPACKET: %v", err)
+	}
+}
+
+// The drops of a listener that has closed can't be compared.
+func TestListenerVanishes(t *testing.T) {
+	testleak.FDs(t)
+	fd, err := sock.Socket(sock.Inet, sock.Stream, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(fd.Bind(loopback), fd.Listen(0)); err != nil {
+		t.Fatal(err)
+	}
+	name, err := fd.Getsockname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := Target{name, true}
+	o := Options{Target: target, Burst: 8, Max: 8, Wait: time.Second, Reset: true}
+	if _, err := Connect(background(t), o); err != nil { // it has drops then
+		t.Fatal(err)
+	}
+	closed := false
+	o.Progress = func(float64, string) {
+		if !closed {
+			closed = true
+			fd.Close()
+		}
+	}
+	report, err := Connect(background(t), o)
+	if err != nil || report.Counters != nil || report.UnknownWhy["counters"] == "" {
+		t.Errorf("%+v, %v", report, err)
 	}
 }

@@ -187,6 +187,10 @@ func (r *run) count() {
 		r.report.unknown("counters", err.Error())
 		return
 	}
+	if state.gone {
+		r.report.unknown("counters", "the listener was closed meanwhile, and its count of drops with it")
+		return
+	}
 	delta := after.Sub(r.before)
 	c := &Counters{
 		ListenOverflows: delta["TcpExtListenOverflows"],
@@ -209,7 +213,7 @@ func (c *Counters) compare() {
 	case c.Listener > drops:
 		c.Why = fmt.Sprintf("%d more at the listener: a refused final ACK counts twice there, and stray segments count too", c.Listener-drops)
 	case drops > c.SYNs:
-		c.Why = fmt.Sprintf("%d more than we know of: other clients were refused too, or final ACKs of ours: those clients think they are connected", drops-c.SYNs)
+		c.Why = fmt.Sprintf("%d more than we know of: of other clients, retries while we counted, or final ACKs, whose clients think they are connected", drops-c.SYNs)
 	case drops < c.SYNs:
 		c.Why = fmt.Sprintf("%d of our SYNs never reached the listener: a firewall, or the network", c.SYNs-drops)
 	}

@@ -10,8 +10,8 @@ import (
 const Schema = "backlogprobe-probe/1"
 
 // A Report is what was measured. Its JSON has durations as integers of
-// nanoseconds in fields that end in _ns, and null for what wasn't measured or
-// can't be known; the reason is then in unknown_why.
+// nanoseconds in fields that end in _ns, and null for what wasn't measured. What
+// can't be known is null or 0, with the reason in unknown_why.
 type Report struct {
 	Schema      string        `json:"schema"`
 	Time        time.Time     `json:"time"` // the start

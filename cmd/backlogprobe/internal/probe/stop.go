@@ -127,7 +127,10 @@ func startResumer(pids []int, pidfds []*os.File) (*stop, error) {
 func (s *stop) resume() (time.Duration, error) {
 	s.pipe.Close()
 	_, err := s.said.ReadString('\n')
-	if err = errors.Join(err, s.child.Wait()); err != nil { // the child was killed
+	if waitErr := s.child.Wait(); waitErr != nil {
+		err = waitErr
+	}
+	if err != nil { // the child was killed
 		for _, f := range s.pidfds {
 			unix.PidfdSendSignal(int(f.Fd()), unix.SIGCONT, nil, 0)
 		}

@@ -176,3 +176,23 @@ func TestMayNotStop(t *testing.T) {
 		t.Error("stopped a process that isn't there")
 	}
 }
+
+// The child may be killed, by the OOM killer say.
+func TestResumedWithoutChild(t *testing.T) {
+	testleak.FDs(t)
+	testleak.Zombies(t)
+	pid, _ := server(t, "python3", "-c", python)
+	s, err := stopProcesses([]int{pid})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.resume(); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Errorf("it says %v", err)
+	}
+	if !until(background(t), 10*time.Second, func() bool { return running(t, pid) }) {
+		t.Error("still stopped")
+	}
+}

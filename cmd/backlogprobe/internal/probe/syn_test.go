@@ -124,7 +124,7 @@ func TestSYNInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := report.SYN; !report.Interrupted || s.Answered != 20 || *s.HalfOpen != 9 || *s.Left != 0 {
+	if s := report.SYN; !report.Interrupted || s.Answered != 20 || *s.HalfOpen != 9 || *s.Left != 0 || s.Queued+s.Cookies != 0 {
 		t.Errorf("%+v", s)
 	}
 }

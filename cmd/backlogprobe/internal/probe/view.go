@@ -118,6 +118,7 @@ func (v *view) now() (queueState, error) {
 	for _, m := range v.members {
 		l, err := v.read(m)
 		if errors.Is(err, unix.ENOENT) {
+			s.gone = true
 			continue
 		}
 		if err != nil {
@@ -147,4 +148,5 @@ func (v *view) read(m backlog.Listener) (backlog.Listener, error) {
 // A queueState is the sum of a group, or one listener.
 type queueState struct {
 	depth, capacity, drops int
+	gone                   bool // a member has closed, and its drops are lost
 }

@@ -8,8 +8,8 @@ func fold(rows []Row) []Row {
 		local string
 		typ   int
 	}
-	var folded []Row
-	index := map[key]int{}
+	folded := make([]Row, 0, len(rows))
+	index := make(map[key]int, len(rows))
 	for _, row := range rows {
 		k := key{row.Local, int(row.Observation.Type)}
 		i, ok := index[k]
@@ -27,6 +27,12 @@ func fold(rows []Row) []Row {
 		group.join(row)
 	}
 	return folded
+}
+
+// Quiet reports whether there is nothing to see: nobody comes, waits, or was
+// ever refused.
+func (r *Row) Quiet() bool {
+	return r.Depth == 0 && r.Peak == 0 && r.Drops == 0 && r.HalfOpen == 0 && (r.Arrivals == nil || *r.Arrivals == 0)
 }
 
 // join adds a member to a group.

@@ -21,15 +21,10 @@ func (s *Survey) report(r *Report, all []seen) {
 	for i := range all {
 		n := &all[i]
 		r.Namespaces = append(r.Namespaces, n.Namespace)
-		owners := map[uint32][]backlog.Owner{}
-		if s.options.Owners {
-			owners = s.owners.Find(inodes(n.to))
-		}
-		rows := n.rows(r, owners, procs)
+		rows := n.rows(r)
+		owners, unknown := s.own(rows, procs)
+		hidden += unknown
 		for _, row := range rows {
-			if s.options.Owners && row.Owners == nil {
-				hidden++
-			}
 			sampled = max(sampled, row.samples)
 		}
 		if len(s.options.Filter.owners) > 0 {
@@ -53,9 +48,57 @@ func (s *Survey) report(r *Report, all []seen) {
 	} else if !s.options.Owners {
 		r.UnknownWhy["owners"] = "not asked for"
 	}
-	slices.SortStableFunc(r.Listeners, func(a, b Row) int {
-		return cmp.Or(cmp.Compare(a.Netns, b.Netns), cmp.Compare(a.Port, b.Port), strings.Compare(a.Local, b.Local))
+	r.Listeners = sorted(r.Listeners)
+}
+
+// sorted orders rows by address. They are large, so their order is sorted first.
+func sorted(rows []Row) []Row {
+	order := make([]*Row, len(rows))
+	for i := range rows {
+		order[i] = &rows[i]
+	}
+	slices.SortFunc(order, func(a, b *Row) int {
+		return cmp.Or(cmp.Compare(a.Netns, b.Netns), cmp.Compare(a.Port, b.Port), strings.Compare(a.Local, b.Local),
+			cmp.Compare(a.Cookie, b.Cookie))
 	})
+	all := make([]Row, len(rows))
+	for i, row := range order {
+		all[i] = *row
+	}
+	return all
+}
+
+// own fills in who holds the sockets, and counts those that nobody seems to.
+// Looking costs some microseconds for each descriptor of the host.
+func (s *Survey) own(rows []Row, procs processes) (owners map[uint32][]backlog.Owner, hidden int) {
+	if !s.options.Owners {
+		return nil, 0
+	}
+	const few = 1000
+	all := !s.options.SkipQuiet || len(s.options.Filter.owners) > 0 ||
+		len(rows) <= few && !slices.ContainsFunc(rows, func(row Row) bool { return !row.Quiet() })
+	var wanted []uint32
+	for i := range rows {
+		if all || !rows[i].Quiet() {
+			wanted = append(wanted, rows[i].Inode)
+		}
+	}
+	owners = s.owners.Find(wanted)
+	for i := range rows {
+		row := &rows[i]
+		if !all && row.Quiet() {
+			continue
+		}
+		for _, owner := range owners[row.Inode] {
+			p := procs.get(owner.PID)
+			row.Owners = append(row.Owners, Owner{PID: owner.PID, Command: owner.Command, FD: owner.FD,
+				Unit: owner.Unit, Container: owner.Container, Parent: p.parent, Stopped: p.stopped})
+		}
+		if row.Owners == nil {
+			hidden++
+		}
+	}
+	return owners, hidden
 }
 
 func hiddenOwners(n int) string {
@@ -73,19 +116,19 @@ func hiddenNamespaces(n int) string {
 }
 
 // rows are the listeners that there are now.
-func (n *seen) rows(r *Report, owners map[uint32][]backlog.Owner, procs processes) []Row {
-	before := make(map[uint64]backlog.Observation, len(n.from))
-	for _, o := range n.from {
-		before[o.Cookie] = o
+func (n *seen) rows(r *Report) []Row {
+	before := make(map[uint64]*backlog.Observation, len(n.from))
+	for i := range n.from {
+		before[n.from[i].Cookie] = &n.from[i]
 	}
 	rows := make([]Row, 0, len(n.to))
 	for _, o := range n.to {
 		if o.Gone {
 			continue
 		}
-		from, ok := before[o.Cookie]
-		if !ok { // it began to listen during the look
-			from = backlog.Observation{Listener: o.Listener}
+		from := before[o.Cookie]
+		if from == nil { // it began to listen during the look
+			from = &backlog.Observation{Listener: o.Listener}
 			from.Drops -= o.Dropped
 		}
 		row := Row{
@@ -98,12 +141,7 @@ func (n *seen) rows(r *Report, owners map[uint32][]backlog.Owner, procs processe
 		if !internet(o.Listener) {
 			row.Port = 0
 		}
-		row.rates(from, o)
-		for _, owner := range owners[o.Inode] {
-			p := procs.get(owner.PID)
-			row.Owners = append(row.Owners, Owner{PID: owner.PID, Command: owner.Command, FD: owner.FD,
-				Unit: owner.Unit, Container: owner.Container, Parent: p.parent, Stopped: p.stopped})
-		}
+		row.rates(from, &o)
 		rows = append(rows, row)
 	}
 	n.shared(rows, r)
@@ -111,7 +149,7 @@ func (n *seen) rows(r *Report, owners map[uint32][]backlog.Owner, procs processe
 }
 
 // rates fills in what came and was accepted in the time that was counted.
-func (row *Row) rates(from, to backlog.Observation) {
+func (row *Row) rates(from, to *backlog.Observation) {
 	counted := (to.Counted - from.Counted).Seconds()
 	if counted <= 0 || to.Arrived < 0 {
 		return

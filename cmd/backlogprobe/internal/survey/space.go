@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ type space struct {
 	captured *handshake.Watcher // nil: clients are estimated
 	capture  time.Time          // since when
 
+	looked   bool
 	last     []backlog.Observation // at the beginning of the look
 	counters backlog.Counters
 
@@ -31,24 +33,25 @@ type space struct {
 	waitingAt  time.Time
 }
 
-// openSpaces opens the namespaces that the options ask for, each once. hidden is
-// the number of processes whose namespace we may not see.
-func openSpaces(o Options) (all []*space, hidden int, err error) {
-	wanted := []backlog.NamespaceFile{{Name: host}}
-	switch {
-	case o.AllNetns:
-		if wanted, hidden, err = backlog.FindNamespaces(); err != nil {
-			return nil, 0, err
-		}
-		wanted[0].Name = host
-	case len(o.Netns) > 0:
-		wanted = nil
-		for _, name := range o.Netns {
-			wanted = append(wanted, backlog.NamespaceFile{Name: name, Path: NetnsPath(name)})
+// openSpaces opens the namespaces that the options ask for, each once, other
+// than those that are open. hidden is the number of processes whose namespace we
+// may not see; gone are those open whose last process has ended.
+func openSpaces(o Options, open []*space) (fresh, gone []*space, hidden int, err error) {
+	wanted, hidden, err := wantedSpaces(o)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	have := map[uint64]bool{}
+	for _, s := range open {
+		have[s.ns.ID()] = true
+		if !slices.ContainsFunc(wanted, func(w backlog.NamespaceFile) bool { return w.ID == s.ns.ID() }) {
+			gone = append(gone, s)
 		}
 	}
-	seen := map[uint64]bool{}
 	for _, w := range wanted {
+		if have[w.ID] {
+			continue
+		}
 		ns, err := backlog.OpenNamespace(w.Path)
 		switch {
 		case err == nil:
@@ -58,20 +61,38 @@ func openSpaces(o Options) (all []*space, hidden int, err error) {
 		case o.AllNetns && errors.Is(err, fs.ErrNotExist): // its process has ended
 			continue
 		default:
-			closeAll(all)
+			closeAll(fresh)
 			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EINVAL) {
 				err = fmt.Errorf("no network namespace %q: -N takes a name of ip netns, a path, or a PID", w.Name)
 			}
-			return nil, 0, err
+			return nil, nil, 0, err
 		}
-		if seen[ns.ID()] {
+		if have[ns.ID()] {
 			ns.Close()
 			continue
 		}
-		seen[ns.ID()] = true
-		all = append(all, &space{ns: ns, name: w.Name})
+		have[ns.ID()] = true
+		fresh = append(fresh, &space{ns: ns, name: w.Name})
 	}
-	return all, hidden, nil
+	return fresh, gone, hidden, nil
+}
+
+// wantedSpaces are the namespaces that the options ask for. An ID is known of
+// those that were found, not of those that were named.
+func wantedSpaces(o Options) (wanted []backlog.NamespaceFile, hidden int, err error) {
+	switch {
+	case o.AllNetns:
+		if wanted, hidden, err = backlog.FindNamespaces(); err == nil {
+			wanted[0].Name = host
+		}
+		return wanted, hidden, err
+	case len(o.Netns) > 0:
+		for _, name := range o.Netns {
+			wanted = append(wanted, backlog.NamespaceFile{Name: name, Path: NetnsPath(name)})
+		}
+		return wanted, 0, nil
+	}
+	return []backlog.NamespaceFile{{Name: host}}, 0, nil
 }
 
 // host is what our own namespace is called.
@@ -183,9 +204,12 @@ type seen struct {
 func (s *space) look(o Options) (l seen, err error) {
 	l = seen{space: s, from: s.last, Namespace: Namespace{Name: s.name, ID: s.ns.ID()}}
 	before := s.counters
-	if err := s.mark(o); err != nil {
-		return l, err
+	if s.looked || !o.Once { // else what Open has read is the look
+		if err := s.mark(o); err != nil {
+			return l, err
+		}
 	}
+	s.looked = true
 	l.to = s.last
 	l.Counters, l.Delta = s.counters, s.counters.Sub(before)
 	if l.Sysctls, err = s.ns.Sysctls(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"onconn/backlog"
@@ -12,16 +13,17 @@ import (
 
 // Options say what to look at.
 type Options struct {
-	Filter   Filter
-	Netns    []string      // names of ip netns, paths, or PIDs; empty: our own
-	AllNetns bool          // every namespace that can be opened
-	Unix     bool          // unix sockets too
-	Interval time.Duration // between samples; 0: 10 ms
-	Sum      bool          // fold SO_REUSEPORT groups into one Row
-	Owners   bool          // look for them
-	Hurt     bool          // capture SYNs where we have CAP_NET_RAW; estimate elsewhere
-	Accepts  bool          // count accepts per process where we have CAP_PERFMON
-	Once     bool          // one reading, cheaper: nothing is watched, so Look doesn't wait, and there are no rates
+	Filter    Filter
+	Netns     []string      // names of ip netns, paths, or PIDs; empty: our own
+	AllNetns  bool          // every namespace that can be opened
+	Unix      bool          // unix sockets too
+	Interval  time.Duration // between samples; 0: 10 ms
+	Sum       bool          // fold SO_REUSEPORT groups into one Row
+	Owners    bool          // look for them
+	SkipQuiet bool          // but not for those of quiet listeners, unless all are, and no more than 1,000
+	Hurt      bool          // capture SYNs where we have CAP_NET_RAW; estimate elsewhere
+	Accepts   bool          // count accepts per process where we have CAP_PERFMON
+	Once      bool          // one reading, cheaper: nothing is watched, so Look doesn't wait, and there are no rates
 }
 
 // A Survey watches listeners until Close. Only one goroutine may use it at a time.
@@ -53,15 +55,10 @@ func Open(o Options) (*Survey, error) {
 	return s, nil
 }
 
-func (s *Survey) open() (err error) {
+func (s *Survey) open() error {
 	o := s.options
-	if s.spaces, s.denied, err = openSpaces(o); err != nil {
+	if err := s.discover(); err != nil {
 		return err
-	}
-	for _, space := range s.spaces {
-		if err := space.begin(o); err != nil {
-			return err
-		}
 	}
 	if o.Accepts && !o.Once {
 		if s.accepts = openAccepts(); s.accepts != nil {
@@ -70,6 +67,32 @@ func (s *Survey) open() (err error) {
 		}
 	}
 	s.since = time.Now()
+	return nil
+}
+
+// discover begins to watch the namespaces that are new, and lets go of those
+// that have no process any more: only we keep them alive.
+func (s *Survey) discover() error {
+	fresh, gone, denied, err := openSpaces(s.options, s.spaces)
+	if err != nil {
+		return err
+	}
+	s.denied = denied
+	s.spaces = slices.DeleteFunc(s.spaces, func(space *space) bool {
+		ended := slices.Contains(gone, space)
+		if ended {
+			space.Close()
+		}
+		return ended
+	})
+	s.spaces = append(s.spaces, fresh...)
+	for i, space := range fresh {
+		if err := space.begin(s.options); err != nil {
+			closeAll(fresh[i:])
+			s.spaces = s.spaces[:len(s.spaces)-len(fresh)+i]
+			return err
+		}
+	}
 	return nil
 }
 
@@ -96,6 +119,11 @@ func inodes(seen []backlog.Observation) []uint32 {
 // rates are of this look, or for 0 since the last one; peaks, stalls and times
 // full since Open or Reset.
 func (s *Survey) Look(ctx context.Context, d time.Duration) (*Report, error) {
+	if s.options.AllNetns && s.looked {
+		if err := s.discover(); err != nil {
+			return nil, err
+		}
+	}
 	if d > 0 {
 		if err := s.mark(); err != nil {
 			return nil, err

@@ -3,10 +3,13 @@ package survey
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -295,4 +298,43 @@ var schema = map[string]string{
 	"hurt":      "clients final_acks_refused how longest_wait_ns worst",
 	"client":    "addr path tries waits_ns",
 	"finding":   "code lines local netns severity try",
+}
+
+// Containers come and go while we look.
+func TestNamespacesComeAndGo(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to make a network namespace")
+	}
+	testleak.FDs(t)
+	testleak.Zombies(t)
+	s, err := Open(Options{AllNetns: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	spaces := func() (names []string) {
+		r, err := s.Look(t.Context(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range r.Namespaces {
+			names = append(names, n.Name)
+		}
+		return names
+	}
+	spaces()
+	child := exec.Command("sleep", "60")
+	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprintf("pid:%d(sleep)", child.Process.Pid)
+	if got := spaces(); !slices.Contains(got, name) {
+		t.Errorf("%v without %s", got, name)
+	}
+	child.Process.Kill()
+	child.Wait()
+	if got := spaces(); slices.Contains(got, name) {
+		t.Errorf("%v still with %s", got, name)
+	}
 }

@@ -69,15 +69,31 @@ func (m model) queueLines(r survey.Row) []string {
 
 // fullOfHistory is for how much of the seconds seen the queue was full.
 func fullOfHistory(r survey.Row) string {
-	n := len(r.Observation.History)
-	if n == 0 {
+	history := r.Observation.History
+	if len(history) == 0 {
 		return ""
 	}
 	var full time.Duration
-	for _, s := range r.Observation.History {
+	for _, s := range history {
 		full += s.Full
 	}
-	return fmt.Sprintf("  full %s of %d s", words.Percent(full.Seconds()/float64(n)), n)
+	// The first and the last second may be seen in part.
+	began := history[0].Start
+	if since := r.Observation.Since; since.Sub(began) < time.Second {
+		began = later(began, since)
+	}
+	seen := r.Observation.Until.Sub(began).Seconds()
+	if seen <= 0 {
+		return ""
+	}
+	return fmt.Sprintf("  full %s of %.0f s", words.Percent(min(full.Seconds()/seen, 1)), max(seen, 1))
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func (m model) perLook(n uint32) string {

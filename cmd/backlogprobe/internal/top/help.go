@@ -17,7 +17,7 @@ const helpText = `
  Conn/s  connections accepted                 Wait   of the oldest in the queue
 
  A full queue refuses SYNs in silence: clients try again after a second, and
- again. In the plot a column is a second, and x one in which it refused some.`
+ again. In the plot a column is a second, and x marks one with drops.`
 
 // helpPage says what keys and columns are.
 func (m model) helpPage() []string { return strings.Split(helpText, "\n") }

@@ -195,8 +195,22 @@ func TestSuspend(t *testing.T) {
 	p.master.WriteString("\x1a")
 	restored(t, p, before)
 	before = len(p.written())
-	// The leader of an orphaned group isn't stopped by SIGTSTP: it goes on by itself.
-	process.Signal(syscall.SIGCONT)
+	// The leader of an orphaned group isn't stopped by SIGTSTP: it waits for a
+	// SIGCONT by itself, and loses one that comes before it does.
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	woken := make(chan struct{})
+	defer close(woken)
+	go func() {
+		for {
+			select {
+			case <-again.C:
+				process.Signal(syscall.SIGCONT)
+			case <-woken:
+				return
+			}
+		}
+	}()
 	p.wait(before, "somaxconn 4096")
 	p.press("q", "\x1b[?1049l")
 	if err := end(); err != nil {

@@ -25,7 +25,7 @@ func (m model) View() tea.View {
 // screen is at most height lines, each at most width cells.
 func (m model) screen() []string {
 	if m.width < minWidth || m.height < minHeight {
-		small := []string{fmt.Sprintf("%dx%d is too small: %dx%d is needed", m.width, m.height, minWidth, minHeight), "q quits"}
+		small := []string{fmt.Sprintf("too small: %dx%d is needed", minWidth, minHeight), "q quits"}
 		return m.fit(small, m.height)
 	}
 	const around = 3 // heading, note, hints

@@ -27,7 +27,7 @@ func Table(w io.Writer, r *survey.Report, o Options) (hidden int) {
 	marks := marks(r)
 	var rows []*survey.Row
 	for i := range r.Listeners {
-		if row := &r.Listeners[i]; o.All || !quiet(row) || marks[id(row)] != terminal.OK {
+		if row := &r.Listeners[i]; o.All || !row.Quiet() || marks[id(row)] != terminal.OK {
 			rows = append(rows, row)
 		}
 	}
@@ -45,11 +45,6 @@ func Table(w io.Writer, r *survey.Report, o Options) (hidden int) {
 
 // severity orders states by how early their rows come.
 var severity = map[terminal.State]int{terminal.Critical: 2, terminal.Warning: 1}
-
-// quiet reports whether there is nothing to see.
-func quiet(r *survey.Row) bool {
-	return r.Depth == 0 && r.Peak == 0 && r.Drops == 0 && r.HalfOpen == 0
-}
 
 // An id tells rows apart.
 type rowID struct {
