@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -22,6 +21,7 @@ import (
 // listFlags are those of the list. Some only serve the habits of ss(8).
 type listFlags struct {
 	common
+	like                                                     []string // commands that the filter may be a slip for
 	all, noHeader, ss, verbose, unix, perSocket, inet, inet6 bool
 
 	fields []string
@@ -40,10 +40,13 @@ func newList(use string) *cobra.Command {
 		Short: "Show each listener's accept queue, and what is wrong with it",
 		Example: `  backlogprobe                 all listeners, looked at for a second
   backlogprobe :8080 -v        one of them, with all that is known
-  backlogprobe comm=nginx 5    every 5 seconds`,
+  backlogprobe nginx 5         those of nginx, every 5 seconds`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.common = commonFlags(cmd)
-			return suggest(cmd, args, f.run(args))
+			if len(args) == 1 {
+				f.like = cmd.Root().SuggestionsFor(args[0])
+			}
+			return f.run(args)
 		},
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: completeFilter,
@@ -108,6 +111,9 @@ func (f *listFlags) run(args []string) error {
 		}
 		if f.watch != "" && ctx.Err() != nil {
 			return nil
+		}
+		if len(r.Listeners) == 0 && len(f.like) > 0 {
+			return usage(fmt.Sprintf("%s: did you mean backlogprobe %s?", nothing(chosen, r), f.like[0]))
 		}
 		if err := f.print(r, style, chosen); err != nil {
 			return err
@@ -242,17 +248,6 @@ func (f *listFlags) print(r *survey.Report, style terminal.Style, chosen survey.
 		fmt.Fprintln(aside)
 	}
 	return nil
-}
-
-// suggest adds a command to a mistake that may be a misspelt one.
-func suggest(cmd *cobra.Command, args []string, err error) error {
-	if _, ok := errors.AsType[usageError](err); !ok || len(args) == 0 {
-		return err
-	}
-	if like := cmd.Root().SuggestionsFor(args[0]); len(like) > 0 {
-		return usage(fmt.Sprintf("there is no command %q: did you mean backlogprobe %s?", args[0], like[0]))
-	}
-	return err
 }
 
 // nothing says that no listener was found.

@@ -191,7 +191,7 @@ func TestMistakes(t *testing.T) {
 		says string
 	}{
 		{[]string{"--bogus"}, 64, "unknown flag: --bogus"},
-		{[]string{"nonsense"}, 64, "a filter is :PORT"},
+		{[]string{"not", "nonsense"}, 64, "a filter is :PORT"},
 		{[]string{"chek"}, 64, "did you mean backlogprobe check?"},
 		{[]string{"-o", "bogus"}, 64, "the fields are state,recv-q"},
 		{[]string{"--sample", "-1s"}, 64, "negative"},

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"onconn/backlog"
 	"onconn/sock"
@@ -21,8 +22,8 @@ type Filter struct {
 }
 
 // ParseFilter reads a filter: ":443", "443", "127.0.0.1:80", "[::1]:80", "/run/x.sock",
-// "@name", "pid=12", "comm=node", "unit=nginx.service", or of ss: "sport = :443",
-// "src 127.0.0.1". Several words must all hold. An address with its port selects
+// "@name", "pid=12", "comm=node" or just "node",
+// "unit=nginx.service", or of ss: "sport = :443", "src 127.0.0.1". Several words must all hold. An address with its port selects
 // the wildcard listener of that port too, as that takes its connections; after
 // src it doesn't.
 func ParseFilter(words []string) (Filter, error) {
@@ -56,7 +57,7 @@ func (f Filter) matchListener(l backlog.Listener) bool {
 	return !slices.ContainsFunc(f.listeners, func(holds func(backlog.Listener) bool) bool { return !holds(l) })
 }
 
-const filterForms = "a filter is :PORT, ADDRESS:PORT, a unix path, @name, pid=N, comm=NAME, unit=NAME, or of ss: sport = :PORT, src ADDRESS"
+const filterForms = "a filter is :PORT, ADDRESS:PORT, a unix path, @name, NAME of a process, pid=N, comm=NAME, unit=NAME, or of ss: sport = :PORT, src ADDRESS"
 
 // term reads one term, and returns how many tokens it was.
 func (f *Filter) term(tokens []string) (int, error) {
@@ -93,6 +94,8 @@ func (f *Filter) word(word string) error {
 		f.path(word)
 	case assigned:
 		return f.owner(name, value)
+	case isName(word):
+		return f.owner("comm", word)
 	case strings.HasPrefix(word, ":"), !strings.ContainsAny(word, ".:"):
 		port, err := parsePort(strings.TrimPrefix(word, ":"))
 		if err != nil {
@@ -103,6 +106,12 @@ func (f *Filter) word(word string) error {
 		return f.address(word)
 	}
 	return nil
+}
+
+// isName reports whether a word can only be the name of a process.
+func isName(word string) bool {
+	_, err := netip.ParseAddr(word)
+	return err != nil && !strings.Contains(word, ":") && strings.ContainsFunc(word, unicode.IsLetter)
 }
 
 func (f *Filter) owner(name, value string) error {

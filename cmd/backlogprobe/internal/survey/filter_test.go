@@ -45,6 +45,7 @@ func TestFilter(t *testing.T) {
 		{[]string{"@x"}, []string{"name"}},
 		{[]string{"pid=12"}, []string{"ten"}},
 		{[]string{"comm=node"}, []string{"path", "ten"}},
+		{[]string{"node"}, []string{"path", "ten"}},
 		{[]string{"unit=nginx"}, []string{"ten"}},
 		{[]string{"unit=nginx.service", "comm=nginx"}, []string{"ten"}},
 		{[]string{"pid=12", "comm=node"}, nil}, // of different processes
@@ -73,7 +74,7 @@ func TestFilter(t *testing.T) {
 			t.Errorf("%q selects %v, want %v", tt.words, got, tt.want)
 		}
 	}
-	for _, word := range []string{"x", ":", ":x", ":65536", "-1", "127.0.0.1", "127.0.0.1:", "example.com:80", "pid=", "pid=x", "pid=0", "comm=",
+	for _, word := range []string{":", ":x", ":65536", "-1", "127.0.0.1", "127.0.0.1:", "example.com:80", "pid=", "pid=x", "pid=0", "comm=",
 		"port=80", "sport", "sport = ", "sport > 80", "src", "src x", "src 10.0.0.0/33", ":80 or :443", "not :80", "( :80 )", "dport = :80"} {
 		if f, err := ParseFilter([]string{word}); err == nil {
 			t.Errorf("%q is a filter: %+v", word, f)
