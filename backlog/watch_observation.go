@@ -28,15 +28,15 @@ type Observation struct {
 	// and those that the kernel reports destroyed (SKNLGRP_INET_TCP_DESTROY),
 	// and none counts twice. One that has ended and whose descriptor is still open
 	// counts when that is closed, one that ends while we count with the next
-	// count; some that end during the very first may be wrong. By port: for
+	// count; some that end just before the first one may be wrong. By port: for
 	// several listeners on one port they are the sum. -1: unknown, as Rates was
 	// off, or nothing has been counted yet.
 	//
 	// Counting walks all connections of the host, so it is done at the end of each
 	// second, and by Observations when that is cheap; less often if it would take
 	// more than 2 % of a CPU. A time in which the kernel reported faster than we
-	// read is left out. Counted is how much time they cover: the arrivals per
-	// second are Arrived / Counted.Seconds().
+	// read is left out, and counting begins anew. Counted is how much time they
+	// cover: the arrivals per second are Arrived / Counted.Seconds().
 	Arrived, Accepted int
 	Counted           time.Duration
 	PeakArrived       int // in the busiest second; -1: unknown

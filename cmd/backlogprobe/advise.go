@@ -143,7 +143,7 @@ func (f *adviseFlags) measure(row *survey.Row) (load.Load, error) {
 	progress := f.progress()
 	done := showProgress(ctx, progress, f.watch, fmt.Sprintf("watching %s for %s; Ctrl-C: enough", row.Local, words.Duration(f.watch)))
 	defer done()
-	return load.Measure(ctx, ns, inodes, f.watch)
+	return load.Measure(ctx, ns, uint16(row.Port), inodes, f.watch)
 }
 
 // adviceText writes an advice for people.
@@ -190,7 +190,9 @@ func (t *adviceText) watched() {
 		arrivals += fmt.Sprintf(", %s in the busiest second", words.Rate(l.Busiest/float64(l.Sockets)))
 	}
 	if t.a.Retries {
-		arrivals += fmt.Sprintf("; with those refused %s/s, but they count again when they retry", words.Rate(in.Arrivals))
+		arrivals += fmt.Sprintf("; with those refused %s/s, but they count again when they retry (root sees the clients behind them)", words.Rate(in.Arrivals))
+	} else if l.Refused > 0 && l.Tried > 0 {
+		arrivals = fmt.Sprintf("%s/s try, retries left out; %s/s get in", words.Rate(l.Tried/float64(l.Sockets)), words.Rate(l.Arrivals/float64(l.Sockets)))
 	}
 	t.item("arrivals  "+t.greek("λ"), "%s", arrivals)
 	accepts := fmt.Sprintf("%s/s, in %s in which the queue was never empty", words.Rate(in.Accepts), words.Count(l.BusySeconds, "second"))
@@ -247,6 +249,8 @@ func (t *adviceText) verdict() (lines []string) {
 	case a.Overloaded && t.row == nil:
 		lines = append(lines, t.greek(fmt.Sprintf("More arrive than are accepted (λ > μ): no backlog is enough. One of %d fills in %s.", a.Backlog, words.Duration(a.Advice.FillsIn))),
 			"Accept faster, add workers, or shed load.")
+	case a.Overloaded && a.Retries:
+		lines = append(lines, t.greek("The backlog is not the problem: more arrive than are accepted (λ > μ). Any queue fills, however long."), "Accept faster, add workers, or shed load.")
 	case a.Overloaded:
 		lines = append(lines, t.greek(fmt.Sprintf("The backlog is not the problem: more arrive than are accepted (λ > μ). At this rate any queue fills: one of %d in %s, one of 4096 in %s, B/(λ−μ).",
 			l.Limit, words.Duration(a.FillsIn), words.Duration(a.FillsIn*4097/time.Duration(l.Limit+1)))), "Accept faster, add workers, or shed load.")

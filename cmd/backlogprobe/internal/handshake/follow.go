@@ -58,9 +58,13 @@ func (w *Watcher) syn(f flow, isn uint32, now time.Time) {
 			return
 		}
 		w.pending[f] = &pending{isn: isn, first: now, last: now, syns: 1}
+		w.began[now.Unix()]++
 		return
 	case now.Sub(p.last) < copyWithin:
 		return
+	}
+	if p.syns == 1 && p.synacks == 0 && now.Sub(p.last) > late {
+		w.began[p.first.Unix()]-- // it was no first try
 	}
 	p.syns++
 	p.last = now
@@ -94,6 +98,11 @@ func (w *Watcher) sweep(now time.Time) {
 	for f, p := range w.pending {
 		if now.After(p.next().Add(late)) {
 			delete(w.pending, f)
+		}
+	}
+	for second := range w.began {
+		if second < now.Unix()-2*memory {
+			delete(w.began, second)
 		}
 	}
 }

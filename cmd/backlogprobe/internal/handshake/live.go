@@ -37,6 +37,8 @@ type Watcher struct {
 
 	mu      sync.Mutex
 	pending map[flow]*pending
+	began   map[int64]int // attempts, by the second of their first SYN
+	start   time.Time
 	swept   time.Time
 	missed  uint64
 	err     error
@@ -86,7 +88,8 @@ func Live(netns string, ports ...uint16) (*Watcher, error) {
 		source.Close()
 		return nil, err
 	}
-	w := &Watcher{source: source, queues: queues, done: make(chan struct{}), pending: map[flow]*pending{}}
+	w := &Watcher{source: source, queues: queues, done: make(chan struct{}),
+		pending: map[flow]*pending{}, began: map[int64]int{}, start: time.Now()}
 	if len(ports) > 0 {
 		w.ports = map[uint16]bool{}
 		for _, p := range ports {
@@ -115,6 +118,25 @@ func (w *Watcher) Waiting() (all []Client) {
 	})
 	return all
 }
+
+// Attempts is how many connections were tried for the first time, and in which
+// time. The first two seconds are left out, in which those are seen that had
+// tried before, and the last two, in which that isn't known yet: a client whose
+// second SYN comes later than after one second, as Linux sends it, had begun
+// earlier. At most ten minutes are remembered.
+func (w *Watcher) Attempts() (n int, during time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	first, last := w.start.Unix()+2, time.Now().Unix()-2
+	first = max(first, last-memory+1)
+	for second := first; second <= last; second++ {
+		n += w.began[second]
+	}
+	return n, time.Duration(max(last-first+1, 0)) * time.Second
+}
+
+// memory is how many seconds Attempts knows.
+const memory = 600
 
 // Missed is how many packets and handshakes could not be looked at, since they
 // came too fast or were too many: then Waiting may lack clients.

@@ -42,10 +42,15 @@ func Advise(l Load, stall, promise time.Duration) (Advice, error) {
 		return Advice{}, ErrStuck
 	}
 	// While a queue refuses, what gets in is what the server takes. What wants
-	// to get in is unknown, as clients come back, but no more than this.
-	retries := l.Refused > 0 && l.Full > l.Watched/2
-	if retries {
+	// to get in is seen on the wire, or else unknown, as clients come back, but no
+	// more than this.
+	refuses := l.Refused > 0 && l.Full > l.Watched/2
+	retries := refuses && l.Tried == 0
+	switch {
+	case retries:
 		in.Arrivals = (l.Arrivals + l.Refused) / sockets
+	case refuses:
+		in.Arrivals = max(l.Tried, l.Arrivals) / sockets
 	}
 	if in.Arrivals == 0 {
 		return Advice{}, ErrIdle
@@ -57,7 +62,7 @@ func Advise(l Load, stall, promise time.Duration) (Advice, error) {
 	a := Advice{Advice: computed, Load: in, Retries: retries}
 	// More in one second than are accepted in one is a burst, unless it goes on.
 	mean := l.Arrivals / sockets
-	a.Overloaded = in.Accepts > 0 && (retries && in.Arrivals > in.Accepts || mean > in.Accepts)
+	a.Overloaded = in.Accepts > 0 && (refuses && in.Arrivals > in.Accepts || mean > in.Accepts)
 	a.limits(l, promise)
 	return a, nil
 }

@@ -4,9 +4,12 @@ package load
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"time"
 
 	"onconn/backlog"
+	"onconn/cmd/backlogprobe/internal/handshake"
 )
 
 // A Load is what was measured of a listener, or of a SO_REUSEPORT group.
@@ -19,6 +22,7 @@ type Load struct {
 	Arrivals float64 // connections per second that got in
 	Busiest  float64 // in the busiest second; 0: none was whole
 	Refused  float64 // segments per second, retries included
+	Tried    float64 // connections per second that were tried, got in or not; 0: unknown
 
 	// Accepts is the rate at which connections were taken in those whole seconds
 	// in which no sample found the queue empty, which are BusySeconds. The rate
@@ -37,9 +41,9 @@ type Load struct {
 // interval is between samples.
 const interval = 10 * time.Millisecond
 
-// Measure watches some listeners, which are one or a group, for d or until ctx
-// is done.
-func Measure(ctx context.Context, ns *backlog.Namespace, inodes []uint32, d time.Duration) (Load, error) {
+// Measure watches some listeners of a port, which are one or a group, for d or
+// until ctx is done. With CAP_NET_RAW it counts, on the wire, what is tried.
+func Measure(ctx context.Context, ns *backlog.Namespace, port uint16, inodes []uint32, d time.Duration) (Load, error) {
 	ours := map[uint32]bool{}
 	for _, i := range inodes {
 		ours[i] = true
@@ -52,6 +56,12 @@ func Measure(ctx context.Context, ns *backlog.Namespace, inodes []uint32, d time
 		return Load{}, err
 	}
 	defer w.Close()
+	wire, err := handshake.Live(ns.Path(), port)
+	if err == nil {
+		defer wire.Close()
+	} else if !errors.Is(err, fs.ErrPermission) {
+		return Load{}, err
+	}
 	busy := busySeconds{}
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
@@ -71,8 +81,21 @@ func Measure(ctx context.Context, ns *backlog.Namespace, inodes []uint32, d time
 		if err := w.Err(); err != nil {
 			return Load{}, err
 		}
-		return sum(w.Observations(), busy), nil
+		l := sum(w.Observations(), busy)
+		if wire != nil {
+			l.Tried = tried(wire)
+		}
+		return l, nil
 	}
+}
+
+// tried is the rate of attempts, or 0 if some weren't seen.
+func tried(wire *handshake.Watcher) float64 {
+	n, during := wire.Attempts()
+	if during == 0 || wire.Missed() > 0 || wire.Err() != nil {
+		return 0
+	}
+	return float64(n) / during.Seconds()
 }
 
 // busySeconds counts, for each second, the samples in which every queue held

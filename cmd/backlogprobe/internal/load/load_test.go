@@ -138,7 +138,7 @@ func measure(t *testing.T, pause time.Duration) (l Load) {
 		}
 	}
 	for range 5 { // a busy machine may not have counted
-		if l, err = Measure(context.Background(), ns, []uint32{all[0].Inode}, 2500*time.Millisecond); err != nil {
+		if l, err = Measure(context.Background(), ns, uint16(all[0].Addr.Port()), []uint32{all[0].Inode}, 2500*time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
 		if l.Known && l.Seen > 0 && (pause == 0 || l.BusySeconds > 0) {
