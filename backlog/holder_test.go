@@ -157,7 +157,7 @@ func TestHoldersUnprivileged(t *testing.T) {
 
 func TestOwnerString(t *testing.T) {
 	for want, o := range map[string]Owner{
-		"nginx[1] fd 6":       {PID: 1, Command: "nginx", FD: 6},
+		"nginx[-1] fd 6":      {PID: -1, Command: "nginx", FD: 6}, // never ours
 		"a process of uid 33": {UID: 33},
 		"this process, fd 6":  {PID: os.Getpid(), Command: "x", FD: 6},
 	} {

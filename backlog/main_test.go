@@ -1,6 +1,7 @@
 package backlog
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"onconn/sock"
 )
@@ -102,6 +104,12 @@ func listening(t testing.TB, a sock.Addr, typ sock.Type, p sock.Protocol, backlo
 func bound(t testing.TB, a sock.Addr, typ sock.Type, p sock.Protocol, before ...func(sock.FD) error) sock.FD {
 	t.Helper()
 	fd, err := sock.Socket(a.Family(), typ, p)
+	if p == sock.MPTCP && (errors.Is(err, unix.ENOPROTOOPT) || errors.Is(err, unix.EPROTONOSUPPORT)) {
+		t.Skip("needs MPTCP: ", err)
+	}
+	if errors.Is(err, unix.EAFNOSUPPORT) {
+		t.Skipf("needs %v: %v", a.Family(), err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +119,11 @@ func bound(t testing.TB, a sock.Addr, typ sock.Type, p sock.Protocol, before ...
 			t.Fatal(err)
 		}
 	}
-	if err := fd.Bind(a); err != nil {
+	err = fd.Bind(a)
+	if a.Family() == sock.Inet6 && errors.Is(err, unix.EADDRNOTAVAIL) {
+		t.Skip("needs IPv6: ", err)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	return fd

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 
 	"onconn/cmd/backlogprobe/internal/glossary"
 	"onconn/cmd/backlogprobe/internal/handshake"
+	"onconn/cmd/backlogprobe/internal/survey"
 	"onconn/internal/terminal"
 )
 
@@ -57,23 +57,11 @@ CAP_NET_RAW). Or explain a counter, a sysctl or a word, offline.`,
 		case f.allNetns || len(f.netns) > 1:
 			return usage("explain captures in one namespace: give one --netns")
 		case len(f.netns) == 1:
-			f.space = netnsFile(f.netns[0])
+			f.space = survey.NetnsPath(f.netns[0])
 		}
 		return explain(cmd, f, args)
 	}
 	return cmd
-}
-
-// netnsFile is the file of a namespace that is named as ip netns does, by a
-// process or by a path.
-func netnsFile(name string) string {
-	switch {
-	case strings.Contains(name, "/"):
-		return name
-	case strings.Trim(name, "0123456789") == "":
-		return filepath.Join("/proc", name, "ns/net")
-	}
-	return filepath.Join("/run/netns", name)
 }
 
 func explain(cmd *cobra.Command, f explainFlags, args []string) error {

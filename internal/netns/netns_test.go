@@ -51,6 +51,19 @@ func TestDo(t *testing.T) {
 	}
 }
 
+// A subtest that ends inside doesn't end the test that made the namespace.
+func TestDoEndsSubtest(t *testing.T) {
+	testleak.FDs(t)
+	n := New(t)
+	ended := t.Run("skipped", func(t *testing.T) {
+		n.Do(func() { t.Skip("as it should be") })
+		t.Error("it goes on")
+	})
+	if !ended || t.Failed() {
+		t.Error("a skipped subtest failed")
+	}
+}
+
 func name(t *testing.T) string {
 	t.Helper()
 	s, err := os.Readlink("/proc/thread-self/ns/net")

@@ -57,3 +57,19 @@ func Pad(text string, cells int) string {
 	}
 	return text + strings.Repeat(" ", max(cells-Cells(text), 0))
 }
+
+// Wrap breaks a text between words into lines of a width in cells.
+func Wrap(text string, cells int) (lines []string) {
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && Cells(line)+1+Cells(word) > cells {
+			lines = append(lines, line)
+			line = ""
+		}
+		line = strings.TrimPrefix(line+" "+word, " ")
+	}
+	if line != "" {
+		lines = append(lines, line)
+	}
+	return lines
+}

@@ -62,16 +62,15 @@ func (p Printer) attempt(a *Attempt, short bool) {
 	if short {
 		server = fmt.Sprintf(":%d", a.Server.Port())
 	}
-	fmt.Fprintf(p.W, "%s %v %s %s   %s\n", p.mark(a), a.Client, p.symbol("→", "->"), server, a.timeline(p.symbol("…", "...")))
+	p.item(p.mark(a)+" ", fmt.Sprintf("%v %s %s: %s", a.Client, p.symbol("→", "->"), server, a.timeline(p.symbol("…", "..."))))
 	if a.anyDepth() && a.Verdict.Kind != Connected {
-		fmt.Fprintf(p.W, "    accept queue then %s\n", a.depths())
+		p.item("    ", "accept queue then "+a.depths())
 	}
-	arrow := p.symbol("⇒", "=>")
 	if a.Verdict.Kind != Connected {
-		fmt.Fprintf(p.W, "    %s %s: %s\n", arrow, p.paint(a, string(a.Verdict.Certainty)), a.Verdict.Text)
+		p.item("    "+p.symbol("⇒", "=>")+" ", p.paint(a, string(a.Verdict.Certainty))+": "+a.Verdict.Text)
 	}
 	for _, n := range a.Notes {
-		fmt.Fprintf(p.W, "    %s %s\n", p.symbol("·", "-"), n)
+		p.item("    "+p.symbol("·", "-")+" ", n)
 	}
 	if !p.Verbose {
 		return
@@ -82,6 +81,17 @@ func (p Printer) attempt(a *Attempt, short bool) {
 	}
 	if len(a.Packets) == maxShown {
 		fmt.Fprintln(p.W, p.Style.Dim(fmt.Sprintf("    (the first %d packets)", maxShown)))
+	}
+}
+
+// item writes a text behind its head, in lines no wider than the terminal.
+func (p Printer) item(head, text string) {
+	width := terminal.Cells(head)
+	for i, line := range terminal.Wrap(text, max(p.Style.Width-width, 20)) {
+		if i > 0 {
+			head = strings.Repeat(" ", width)
+		}
+		fmt.Fprintln(p.W, head+line)
 	}
 }
 
@@ -109,7 +119,7 @@ func (a *Attempt) timeline(more string) string {
 		if s.N == 0 {
 			return
 		}
-		b.WriteString("  " + what)
+		b.WriteString(", " + what)
 		const most = 8
 		for i, t := range s.Times {
 			if i == most && s.N > most+1 {
@@ -124,7 +134,7 @@ func (a *Attempt) timeline(more string) string {
 	}
 	one := func(what string, t time.Time) {
 		if !t.IsZero() {
-			fmt.Fprintf(&b, "  %s %s", what, seconds(t.Sub(a.Start)))
+			fmt.Fprintf(&b, ", %s %s", what, seconds(t.Sub(a.Start)))
 		}
 	}
 	times("SYN", a.SYNs)
@@ -138,7 +148,7 @@ func (a *Attempt) timeline(more string) string {
 		one("answer", a.Reply)
 	}
 	one([...]string{"", "client's RST", "server's RST"}[a.ResetBy], a.Reset)
-	return strings.TrimSpace(b.String())
+	return strings.TrimPrefix(b.String(), ", ")
 }
 
 func (a *Attempt) depths() string {
