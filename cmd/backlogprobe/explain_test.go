@@ -43,7 +43,7 @@ func TestExplainFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"✗ 10.77.0.2:51080 → :8080: SYN 0.000, SYN-ACK 0.000011 1.012 3.028 (3 times), ACK\n  0.041, data 0.048 (again 5 times), answer 4.008\n",
+		"✗ 10.77.0.2:51080 → :8080: SYN 0.000, SYN-ACK 0.000011 1.012 3.028 (3 times),\n  ACK 0.041, data 0.048 (again 5 times), answer 4.008\n",
 		"    ⇒ certain: the kernel had no room for the finished handshake: the accept\n      queue was full; let in after 4.0s\n",
 		"7 attempts, 1 client: 3 final ACK refused, 4 connected\n",
 		"62 packets, 62 of TCP, in 4.0s; 7 SYNs\n",
