@@ -25,7 +25,7 @@ func TestAdvise(t *testing.T) {
 		{"as many as it accepts", Load{Arrivals: 54, Accepts: 54},
 			Advice{Backlog: 1, Wait: seconds(1. / 54), Memory: 6000}},
 		{"more than an int of C", Load{Arrivals: math.MaxFloat64, Stall: math.MaxInt64, Bytes: math.MaxInt},
-			Advice{Backlog: math.MaxInt32, Mean: math.MaxFloat64, Margin: 3 * math.Sqrt(math.MaxFloat64), Memory: math.MaxInt64}},
+			Advice{Backlog: math.MaxInt32, Mean: math.MaxFloat64, Margin: 3 * math.Sqrt(math.MaxFloat64), Memory: queueMemory(math.MaxInt32, math.MaxInt)}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got, err := Advise(tt.load); err != nil || got != tt.want {
