@@ -33,8 +33,9 @@ type Observation struct {
 	// off, or nothing has been counted yet.
 	//
 	// Counting walks all connections of the host, so it is done at the end of each
-	// second, and by Observations when that is cheap; less often if it would take
-	// more than 2 % of a CPU. A time in which the kernel reported faster than we
+	// second, and by Observations when that is cheap or the last one is a second
+	// old; less often if it would take more than 2 % of a CPU, or 10 % for
+	// Observations. A time in which the kernel reported faster than we
 	// read is left out, and counting begins anew. Counted is how much time they
 	// cover: the arrivals per second are Arrived / Counted.Seconds().
 	Arrived, Accepted int

@@ -81,15 +81,18 @@ func untilSecond() time.Duration {
 	return now.Truncate(time.Second).Add(time.Second).Sub(now)
 }
 
-// countNow counts if that keeps none from counting at the end of the second.
+// countNow counts for somebody who asks: if that keeps none from counting at the
+// end of the second, or there was none at the last one.
 func (w *Watcher) countNow() {
 	if w.rates == nil {
 		return
 	}
 	w.counting.Lock()
 	defer w.counting.Unlock()
-	pause := spare * w.rates.cost
-	if w.stopped() || time.Since(w.rates.at) < pause || untilSecond() < pause {
+	since, cost := time.Since(w.rates.at), w.rates.cost
+	free := since >= spare*cost && untilSecond() >= spare*cost
+	overdue := since >= 900*time.Millisecond && since >= 10*cost
+	if w.stopped() || !free && !overdue {
 		return
 	}
 	if err := w.count(); err != nil {
