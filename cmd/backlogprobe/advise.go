@@ -123,7 +123,7 @@ func (f *adviseFlags) online(args []string) error {
 	if f.json {
 		return writeJSON(newAdviceJSON(l, a, row), terminal.IsTerminal(os.Stdout))
 	}
-	(&adviceText{w: os.Stdout, s: style, l: l, a: a, row: row, report: r}).write()
+	(&adviceText{w: os.Stdout, s: style, l: l, a: a, asked: f.stall > 0, row: row, report: r}).write()
 	return nil
 }
 
@@ -152,6 +152,7 @@ type adviceText struct {
 	s      terminal.Style
 	l      load.Load
 	a      load.Advice
+	asked  bool        // the stall was given
 	row    *survey.Row // nil: offline
 	report *survey.Report
 }
@@ -204,10 +205,11 @@ func (t *adviceText) watched() {
 	if l.Stall > 0 {
 		stalls = fmt.Sprintf("the longest %s, %s in all: the queue didn't become shorter", words.Duration(l.Stall), words.Count(l.Stalls, "stall"))
 	}
-	if in.Stall != l.Stall {
+	switch {
+	case t.asked:
 		stalls += fmt.Sprintf("; computed with %s, as you say", in.Stall)
-	} else if l.Stall == 0 {
-		stalls += "; to be safe against one that wasn't, say --stall 200ms"
+	case l.Stall == 0:
+		stalls += fmt.Sprintf("; computed with the %s between samples. To be safe against a longer one, say --stall 200ms", in.Stall)
 	}
 	t.item("stalls    S", "%s", stalls)
 }

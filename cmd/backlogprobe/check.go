@@ -70,7 +70,7 @@ func (f *checkFlags) run(args []string) error {
 		fmt.Printf("BACKLOG UNKNOWN - %s\n", nagios.Line(err.Error()))
 		return exitCode(nagios.Unknown)
 	}
-	result := nagios.Check(r, f.limits, chosen.String(), f.strict)
+	result := nagios.Check(r, f.limits, chosen, f.strict)
 	if f.json {
 		if err := writeJSON(result, terminal.IsTerminal(os.Stdout)); err != nil {
 			return err
@@ -95,8 +95,10 @@ func (f *checkFlags) check() error {
 		return usage("--max-drops, --max-hurt and --min-limit are numbers from 0")
 	case f.sample < 0:
 		return usage(fmt.Sprintf("--sample %v is negative", f.sample))
-	case f.sample == 0 && (l.MaxDrops >= 0 || l.MaxHurt >= 0):
-		return usage("--max-drops and --max-hurt need a --sample longer than 0: one reading shows no refusals")
+	case f.sample == 0 && l.MaxDrops >= 0:
+		return usage("--max-drops needs a --sample longer than 0: one reading shows no refusals")
+	case f.sample < time.Second && l.MaxHurt >= 0:
+		return usage("--max-hurt needs a --sample of 1s or more: refused clients try again after a second")
 	}
 	return nil
 }

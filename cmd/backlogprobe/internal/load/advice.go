@@ -26,6 +26,9 @@ var ErrIdle = errors.New("nothing arrived meanwhile, so there is nothing to comp
 // ErrStuck means that the server takes nothing from a full queue.
 var ErrStuck = errors.New("the queue is full, and nothing was accepted meanwhile: no backlog mends that, look at the server (blocked, stopped, out of descriptors?)")
 
+// ErrLopsided means that the load of a group says nothing about its full member.
+var ErrLopsided = errors.New("a socket of the group was full while another had room all the time: no backlog mends that, look at the process that holds the full one (backlogprobe -v names it)")
+
 // Advise computes a backlog. A stall that is not 0 replaces the measured one.
 func Advise(l Load, stall, promise time.Duration) (Advice, error) {
 	sockets := float64(max(l.Sockets, 1))
@@ -38,8 +41,14 @@ func Advise(l Load, stall, promise time.Duration) (Advice, error) {
 	if stall > 0 {
 		in.Stall = stall
 	}
-	if l.Known && l.Seen == 0 && l.Full > 0 {
+	switch {
+	case l.Known && l.Seen == 0 && l.Full > 0:
 		return Advice{}, ErrStuck
+	case l.Lopsided:
+		return Advice{}, ErrLopsided
+	}
+	if stall == 0 { // one between samples isn't seen
+		in.Stall = max(in.Stall, interval)
 	}
 	// While a queue refuses, what gets in is what the server takes. What wants
 	// to get in is seen on the wire, or else unknown, as clients come back, but no

@@ -32,6 +32,8 @@ type Load struct {
 	Idle        bool    // the queue was empty at times in every second: the server could have taken more
 	Seen        float64 // accepts per second over all: the server can do that at least
 
+	Lopsided bool // a member of a group was mostly full, and another never
+
 	Peak   int
 	Full   time.Duration
 	Stall  time.Duration
@@ -146,6 +148,7 @@ func (b busySeconds) none() bool {
 // sum adds up the members of a group. Arrivals and accepts are the port's, so
 // that each member has them all.
 func sum(seen []backlog.Observation, busy busySeconds) (l Load) {
+	full, roomy := false, false
 	for _, o := range seen {
 		if o.Gone {
 			continue
@@ -157,6 +160,8 @@ func sum(seen []backlog.Observation, busy busySeconds) (l Load) {
 		l.Watched = max(l.Watched, o.Until.Sub(o.Since))
 		l.Peak = max(l.Peak, o.Peak)
 		l.Full = max(l.Full, o.Full)
+		full = full || o.Full > o.Until.Sub(o.Since)/2
+		roomy = roomy || o.Fulls == 0
 		l.Stall = max(l.Stall, o.Stall)
 		l.Stalls += o.Stalls
 		if seconds := o.Until.Sub(o.Since).Seconds(); seconds > 0 {
@@ -174,6 +179,7 @@ func sum(seen []backlog.Observation, busy busySeconds) (l Load) {
 			}
 		}
 	}
+	l.Lopsided = full && roomy
 	return l
 }
 

@@ -63,10 +63,10 @@ func (r *Result) MarshalJSON() ([]byte, error) {
 
 // Check judges the listeners of a report that a filter selected. With strict,
 // what we may not see is UNKNOWN rather than OK.
-func Check(report *survey.Report, t Thresholds, filter string, strict bool) *Result {
+func Check(report *survey.Report, t Thresholds, filter survey.Filter, strict bool) *Result {
 	r := &Result{Report: report, thresholds: t, bad: map[*survey.Row]bool{}}
 	if len(report.Listeners) == 0 {
-		r.none(filter)
+		r.none(filter.String(), filter.ByOwner())
 		return r
 	}
 	for i := range report.Listeners {
@@ -91,13 +91,14 @@ func Check(report *survey.Report, t Thresholds, filter string, strict bool) *Res
 }
 
 // none is about a filter that nothing matches.
-func (r *Result) none(filter string) {
-	byOwner := strings.Contains(filter, "pid=") || strings.Contains(filter, "comm=") || strings.Contains(filter, "unit=")
+func (r *Result) none(filter string, byOwner bool) {
 	switch hidden := r.hidden(); {
 	case filter == "":
 		r.Code, r.Summary = Unknown, "nothing listens here"
-	case byOwner && hidden != "":
+	case r.Report.UnknownWhy["namespaces"] != "", byOwner && hidden != "":
 		r.Code, r.Summary = Unknown, "nothing that may be seen matches "+filter+"; "+hidden
+	case byOwner:
+		r.Code, r.Summary = Critical, "no listener matches "+filter
 	default:
 		r.Code, r.Summary = Critical, "nothing listens on "+filter
 	}

@@ -52,7 +52,7 @@ func TestCheck(t *testing.T) {
 		{"hidden, strict", hidden, usual, "", true, Unknown, "BACKLOG UNKNOWN - 1 owner hidden"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := Check(tt.report, tt.limits, tt.filter, tt.strict)
+			r := Check(tt.report, tt.limits, parse(t, tt.filter), tt.strict)
 			text := r.Text(true)
 			if r.Code != tt.code || !strings.HasPrefix(text, tt.line) {
 				t.Errorf("%v: %s\nwant %s", r.Code, text, tt.line)
@@ -72,7 +72,7 @@ func TestCheck(t *testing.T) {
 func TestHiddenOwner(t *testing.T) {
 	r := report()
 	r.UnknownWhy["owners"] = "1 owner hidden"
-	if got := Check(r, Thresholds{}, "comm=node", false).Code; got != Unknown {
+	if got := Check(r, Thresholds{}, parse(t, filter), false).Code; got != Unknown {
 		t.Error(got)
 	}
 	if got := Check(report(), Thresholds{}, "comm=node", false).Code; got != Critical {
@@ -105,4 +105,13 @@ func TestDetails(t *testing.T) {
 	if strings.Count(result.Text(false), "\n") != 1 {
 		t.Errorf("quiet: %q", result.Text(false))
 	}
+}
+
+func parse(t *testing.T, filter string) survey.Filter {
+	t.Helper()
+	f, err := survey.ParseFilter(strings.Fields(filter))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
 }

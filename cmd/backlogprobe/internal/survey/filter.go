@@ -42,6 +42,9 @@ func ParseFilter(words []string) (Filter, error) {
 // String is the filter as it was written.
 func (f Filter) String() string { return f.text }
 
+// ByOwner reports whether it asks who holds a listener, which may be hidden.
+func (f Filter) ByOwner() bool { return len(f.owners) > 0 }
+
 // Match reports whether a listener, with its owners, is selected.
 func (f Filter) Match(l backlog.Listener, owners []backlog.Owner) bool {
 	if !f.matchListener(l) {

@@ -174,6 +174,21 @@ func (s *space) observe(o Options) ([]backlog.Observation, error) {
 	return seen, nil
 }
 
+// uncounted reports whether nothing was counted since the look began.
+func (s *space) uncounted() bool {
+	if s.watcher == nil {
+		return false
+	}
+	before := map[uint64]time.Duration{}
+	for _, o := range s.last {
+		before[o.Cookie] = o.Counted
+	}
+	return slices.ContainsFunc(s.watcher.Observations(), func(o backlog.Observation) bool {
+		counted, ok := before[o.Cookie]
+		return ok && !o.Gone && internet(o.Listener) && o.Counted == counted
+	})
+}
+
 // reading is an observation of one moment.
 func reading(l backlog.Listener, now time.Time) backlog.Observation {
 	o := backlog.Observation{Listener: l, Since: now, Until: now, Samples: 1, Peak: l.Depth, PeakAt: now,

@@ -134,6 +134,7 @@ func (s *Survey) Look(ctx context.Context, d time.Duration) (*Report, error) {
 		case <-wait.C:
 		case <-ctx.Done():
 		}
+		s.untilCounted(ctx, d)
 	}
 	r := &Report{Schema: Schema, Interval: s.options.Interval, Listeners: []Row{}, Findings: []Finding{}, UnknownWhy: map[string]string{},
 		filtered: s.options.Filter.text != ""}
@@ -158,6 +159,24 @@ func (s *Survey) Look(ctx context.Context, d time.Duration) (*Report, error) {
 	}
 	judge(r)
 	return r, nil
+}
+
+// untilCounted looks a bit longer where that gives rates: arrivals are counted
+// when a second of the clock ends, which is skipped right after Open.
+func (s *Survey) untilCounted(ctx context.Context, d time.Duration) {
+	if d < time.Second || ctx.Err() != nil || !slices.ContainsFunc(s.spaces, (*space).uncounted) {
+		return
+	}
+	const late = 30 * time.Millisecond // a count takes some
+	now := time.Now()
+	if rest := now.Truncate(time.Second).Add(time.Second + late).Sub(now); rest <= d/2 {
+		wait := time.NewTimer(rest)
+		defer wait.Stop()
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+		}
+	}
 }
 
 // mark makes now the beginning of the look.

@@ -58,6 +58,7 @@ func (j *judgement) listener(row *Row) {
 	case j.r.Sampled > 0 && row.Dropped > 0 && n.Delta["TcpExtListenDrops"] > 0:
 		j.refusing(row, n)
 	case row.Drops > 0:
+		j.waiting(row)
 		none := ""
 		if j.r.Sampled > 0 {
 			none = ", none " + j.during()
@@ -65,6 +66,7 @@ func (j *judgement) listener(row *Row) {
 		j.add(found(OK, row, "drops", fmt.Sprintf("%s since the socket was made%s. They are packets, retries included.",
 			words.Count(int(row.Drops), "refusal"), none)))
 	default:
+		j.waiting(row)
 		j.uneven(row)
 		return
 	}
@@ -110,7 +112,7 @@ func (j *judgement) fullNow(row, worst *Row) {
 		f.Lines = append(f.Lines, fmt.Sprintf("%d of those that wait were closed by their clients already; they keep their places until they are accepted.", row.GivenUp))
 	}
 	pace := j.pace(row, worst)
-	if pace.Code != "not-accepting" { // else there is nothing to measure
+	if pace.Code != "not-accepting" && pace.Code != "slow-member" && row.Port != 0 { // else there is nothing to measure
 		f.Try = []string{"backlogprobe advise " + j.target(row)}
 	}
 	j.add(f)
@@ -130,7 +132,7 @@ func (j *judgement) refused(row *Row) string {
 		return fmt.Sprintf("%s in the last second, so about %s outside; they go on trying.",
 			words.Count(h.Clients, "refusal"), waitOutside(rounded(h.Clients)))
 	case h.Longest > 0:
-		return fmt.Sprintf("%s outside, the longest for %s; they go on trying.", waitOutside(h.Clients), words.Duration(h.Longest))
+		return fmt.Sprintf("%s outside, the longest for %s or more; they go on trying.", waitOutside(h.Clients), words.Duration(h.Longest))
 	default:
 		return waitOutside(h.Clients) + " outside; they go on trying."
 	}
@@ -160,6 +162,9 @@ func (j *judgement) pace(row, worst *Row) (none Finding) {
 	if *row.Accepts == 0 {
 		return j.notAccepting(row)
 	}
+	if full := fullMembers(row); len(full) < len(row.Members) {
+		return j.slowMember(row, full)
+	}
 	refused := float64(row.Dropped) / j.r.Sampled.Seconds()
 	if refused == 0 || row.Full < j.watched(row)/2 {
 		return none
@@ -168,23 +173,24 @@ func (j *judgement) pace(row, worst *Row) (none Finding) {
 		who(row), words.Rate(*row.Accepts), words.Rate(*row.Arrivals+refused)))
 	if n := j.larger(row, worst); n > 0 {
 		gain := float64(n-worst.Limit) / (*row.Arrivals + refused - *row.Accepts)
-		f.Lines = append(f.Lines, fmt.Sprintf("A backlog of %d would last about %s longer, then be full as well: no backlog helps.",
+		f.Lines = append(f.Lines, fmt.Sprintf("While that goes on no backlog is enough: one of %d would be full %s later, or somewhat more as retries count here.",
 			n, words.Duration(time.Duration(min(gain, 1e9)*float64(time.Second)))))
 	}
 	return f
 }
 
 func (j *judgement) notAccepting(row *Row) Finding {
-	line := fmt.Sprintf("%s accepted nothing %s", who(row), j.during())
-	switch {
-	case slices.ContainsFunc(row.Owners, func(o Owner) bool { return o.Stopped }):
-		line += ": it is stopped, by a signal or a debugger."
-	default:
-		line += ": it is blocked, too busy, or out of descriptors."
-	}
-	f := found(Critical, row, "not-accepting", line, "A larger backlog lets more clients wait for it, which helps only if it goes on soon.")
+	f := found(Critical, row, "not-accepting", j.nothingAccepted(row), "A larger backlog lets more clients wait for it, which helps only if it goes on soon.")
 	f.Try = []string{"backlogprobe top " + j.target(row)}
 	return f
+}
+
+func (j *judgement) nothingAccepted(row *Row) string {
+	line := fmt.Sprintf("%s accepted nothing %s", who(row), j.during())
+	if stopped(row) {
+		return line + ": it is stopped, by a signal or a debugger."
+	}
+	return line + ": it is blocked, too busy, or out of descriptors."
 }
 
 // who is the owner in a sentence.
@@ -209,17 +215,22 @@ func (j *judgement) fullUnseen(row *Row) {
 	if row.Hurt != nil && row.Hurt.Clients > 0 {
 		f.Lines = append(f.Lines, j.refused(row))
 	}
-	f.Try = []string{"backlogprobe advise " + j.target(row)}
+	if row.Port != 0 { // advise can't watch a unix socket
+		f.Try = []string{"backlogprobe advise " + j.target(row)}
+	}
 	j.add(f)
 }
 
 // refusing is about a listener that refused, though no sample saw it full.
 func (j *judgement) refusing(row *Row, n *Namespace) {
 	line := words.Count(int(row.Dropped), "refusal") + " " + j.during() + ", though no sample saw the queue full"
-	if n.Delta["TcpExtListenOverflows"] > 0 {
-		line += ": it is full for shorter than the " + words.Duration(j.r.Interval) + " between samples."
-	} else {
+	switch overflows := int64(n.Delta["TcpExtListenOverflows"]); {
+	case overflows == 0:
 		line += ": the accept queue is not what refused them."
+	case overflows > j.dropped(row.Netns)-int64(row.Dropped) && !j.r.filtered: // the others don't explain them
+		line += ": it is full for shorter than the " + words.Duration(j.r.Interval) + " between samples."
+	default:
+		line += ": it may be full for shorter than the " + words.Duration(j.r.Interval) + " between samples."
 	}
 	f := found(Warning, row, "refusing", line)
 	f.Try = []string{j.explain(row)}

@@ -45,7 +45,7 @@ func (j *judgement) limit(row, worst *Row, n *Namespace) Finding {
 		f.Code = "somaxconn-lowered"
 		f.Lines = []string{fmt.Sprintf("Its limit, %d, is above net.core.somaxconn, %d, which was lowered since it began to listen.", limit, most)}
 	default:
-		f.Lines = []string{fmt.Sprintf("%s; net.core.somaxconn, %d, is not the cap.", origin(limit, command(row)), most)}
+		f.Lines = []string{fmt.Sprintf("%s; net.core.somaxconn, now %d, is not the cap.", origin(limit, command(row)), most)}
 		if defaultOf(limit, command(row)) == "" {
 			f.Code = "asked-limit"
 		}
@@ -66,7 +66,7 @@ func origin(limit int, command string) string {
 	if names := defaultOf(limit, command); names != "" {
 		return fmt.Sprintf("A limit of %d is the default of %s", limit, names)
 	}
-	return fmt.Sprintf("The program asked for its limit of %d", limit)
+	return fmt.Sprintf("The program asked for its limit of %d, or somaxconn was %d when it began to listen", limit, limit)
 }
 
 // defaultOf names the programs that have a limit as their default: those that

@@ -2,13 +2,15 @@ package top
 
 import (
 	"strings"
+	"unicode"
 
 	"onconn/backlog"
 	"onconn/cmd/backlogprobe/internal/survey"
 )
 
-// A filter is a typed text: one that the command line takes means the same here,
-// any other selects rows that contain it. The zero filter selects all.
+// A filter is a typed text: one that the command line takes means the same here.
+// A bare word, which is the whole name of a process there, selects rows that
+// contain it, and so does what isn't understood. The zero filter selects all.
 type filter struct {
 	text   string
 	parsed *survey.Filter
@@ -16,7 +18,8 @@ type filter struct {
 
 func newFilter(text string) filter {
 	f := filter{text: strings.TrimSpace(text)}
-	if parsed, err := survey.ParseFilter(strings.Fields(text)); err == nil {
+	bare := strings.ContainsFunc(f.text, unicode.IsLetter) && !strings.ContainsAny(f.text, ":=/@ ")
+	if parsed, err := survey.ParseFilter(strings.Fields(text)); err == nil && !bare {
 		f.parsed = &parsed
 	}
 	return f

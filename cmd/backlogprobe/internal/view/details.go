@@ -90,8 +90,15 @@ func (d details) hurt(row *survey.Row) {
 	}
 	d.item("outside", "%s%s (%s)", about, words.Count(h.Clients, "client"), h.How)
 	for _, c := range h.Worst {
-		d.item("", "%s: %s, %s, for %s", c.Addr, c.Path, words.Count(c.Tries, "try"), words.Duration(c.Waits))
+		d.item("", "%s: %s, %s, for %s or more", c.Addr, c.Path, tries(c.Tries), words.Duration(c.Waits))
 	}
+}
+
+func tries(n int) string {
+	if n == 1 {
+		return "1 try"
+	}
+	return fmt.Sprintf("%d tries", n)
 }
 
 func (d details) waiters(row *survey.Row) {
