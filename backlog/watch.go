@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // WatchConfig says what to watch, and how closely. Its zero value watches every
@@ -13,7 +15,8 @@ import (
 type WatchConfig struct {
 	// Interval is the time between samples; 0: 10 ms. Each wait varies by a
 	// quarter, so that it can't keep step with the server. With thousands of
-	// listeners it grows, so that sampling takes no more than about 4 % of a CPU.
+	// listeners it grows, so that sampling takes no more than about 4 % of a CPU,
+	// unless Select chooses a few; then a new one is noticed within a second.
 	Interval time.Duration
 	// Select chooses listeners; nil: all. It is asked about those not chosen yet
 	// at each sample, and must not call the Watcher.
@@ -35,12 +38,14 @@ type Watcher struct {
 
 	counting sync.Mutex // held during a count; before mu
 
-	mu     sync.Mutex
-	tracks []*track // in the order in which they appeared
-	index  map[uint64]*track
-	gone   int
-	rates  *rates // nil: none
-	err    error
+	mu       sync.Mutex
+	listed   int // by the last list of all
+	listedAt time.Time
+	tracks   []*track // in the order in which they appeared
+	index    map[uint64]*track
+	gone     int
+	rates    *rates // nil: none
+	err      error
 }
 
 // Watch starts to sample. The namespace must stay open until Close.
@@ -188,13 +193,39 @@ func (w *Watcher) take(all []Listener, now time.Time) {
 	w.forget(w.gone - mostGone)
 }
 
-func (w *Watcher) listeners() ([]Listener, error) {
-	all, err := w.ns.Listeners()
-	if err != nil || !w.config.Unix {
-		return all, err
+// listeners lists all, or between two such lists just those that are watched, if
+// they are few and the list is long.
+func (w *Watcher) listeners() (all []Listener, err error) {
+	const few, long, often = 8, 500, time.Second
+	if w.config.Select != nil && !w.config.Unix && len(w.tracks) <= few && w.listed > long && time.Since(w.listedAt) < often {
+		return w.watched()
 	}
-	unix, err := w.ns.UnixListeners()
-	return append(all, unix...), err
+	if all, err = w.ns.Listeners(); err != nil {
+		return nil, err
+	}
+	w.listed, w.listedAt = len(all), time.Now()
+	if w.config.Unix {
+		local, err := w.ns.UnixListeners()
+		return append(all, local...), err
+	}
+	return all, nil
+}
+
+// watched reads those that are watched, one by one.
+func (w *Watcher) watched() (all []Listener, err error) {
+	for _, t := range w.tracks {
+		if t.o.Gone {
+			continue
+		}
+		l, err := w.ns.Lookup(t.o.Addr.AddrPort(), t.o.Cookie)
+		switch {
+		case err == nil:
+			all = append(all, l)
+		case !errors.Is(err, unix.ENOENT): // else it listens no more
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // see takes one reading of one listener.

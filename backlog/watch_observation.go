@@ -52,6 +52,7 @@ type Second struct {
 	Start    time.Time
 	Max      int           // greatest depth
 	Full     time.Duration // time with a full queue
+	Empty    time.Duration // time with an empty queue
 	Dropped  uint32
 	Arrived  int // -1: unknown, as it wasn't counted at both ends
 	Accepted int // -1: unknown
@@ -88,7 +89,10 @@ func (t *track) sample(l *Listener, now time.Time) {
 	if l.Depth > t.o.Peak {
 		t.o.Peak, t.o.PeakAt = l.Depth, now
 	}
-	full := time.Duration(0)
+	full, empty := time.Duration(0), time.Duration(0)
+	if l.Depth == 0 {
+		empty = elapsed
+	}
 	if l.Depth >= l.Capacity() {
 		full = elapsed
 		if before.Depth < before.Capacity() {
@@ -100,9 +104,14 @@ func (t *track) sample(l *Listener, now time.Time) {
 	t.stall(before.Depth, now)
 
 	if dropped := l.Drops - before.Drops; l.Depth > 0 || dropped > 0 || t.history != nil {
-		if s := t.second(now.Truncate(time.Second)); s != nil {
+		start := now.Truncate(time.Second)
+		if t.history == nil && now.Add(-elapsed).After(start) { // it was empty until now
+			empty += now.Add(-elapsed).Sub(start)
+		}
+		if s := t.second(start); s != nil {
 			s.Max = max(s.Max, l.Depth)
 			s.Full += full
+			s.Empty += empty
 			s.Dropped += dropped
 		}
 	}

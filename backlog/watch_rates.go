@@ -235,7 +235,11 @@ func (t *track) add(a arrivals, from, to time.Time) {
 	}
 	sum := a
 	if t.history != nil || a != (arrivals{}) {
+		fresh := t.history == nil
 		if s := t.second(start); s != nil {
+			if fresh { // nothing ever waited
+				s.Empty = time.Second
+			}
 			s.Arrived = max(s.Arrived, 0) + a.arrived
 			s.Accepted = max(s.Accepted, 0) + a.accepted
 			sum = arrivals{s.Arrived, s.Accepted}

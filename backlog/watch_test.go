@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"onconn/internal/netns"
 	"onconn/internal/testleak"
 	"onconn/sock"
 )
@@ -270,5 +271,42 @@ func come(t *testing.T, to sock.Addr, clients, perSecond int) (stop func() int) 
 			sum += <-came
 		}
 		return sum
+	}
+}
+
+// A few that are chosen among thousands are read one by one, but a new one is
+// noticed.
+func TestWatchFewOfMany(t *testing.T) {
+	testleak.FDs(t)
+	ns := netns.New(t)
+	n := opened(t, ns.Path())
+	manyListening(t, ns, 1000)
+	var addr sock.Addr
+	ns.Do(func() { _, addr = listening(t, inet("127.0.0.1:2001"), sock.Stream, 0, 5) })
+	w, err := Watch(n, WatchConfig{Select: func(l Listener) bool { return l.Addr.Port() > 2000 }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	ns.Do(func() { connect(t, addr) })
+	eventually(t, func() error {
+		if o := w.Observations(); len(o) != 1 || o[0].Depth != 1 {
+			return fmt.Errorf("no connection: %+v", o)
+		}
+		return nil
+	})
+	ns.Do(func() { listening(t, inet("127.0.0.1:2002"), sock.Stream, 0, 5) })
+	eventually(t, func() error {
+		if o := w.Observations(); len(o) != 2 {
+			return fmt.Errorf("no new one: %+v", o)
+		}
+		return nil
+	})
+	w.mu.Lock()
+	w.listedAt = time.Now()
+	all, err := w.listeners()
+	w.mu.Unlock()
+	if err != nil || len(all) != 2 {
+		t.Errorf("%d listeners were read, %v", len(all), err)
 	}
 }

@@ -56,8 +56,8 @@ func TestTrack(t *testing.T) {
 		Arrived: -1, Accepted: -1, PeakArrived: -1,
 	}
 	history := []Second{
-		{start.Truncate(time.Second), 4, 120 * ms, 2, -1, -1},
-		{start.Add(500 * ms), 4, 400 * ms, 4294967291, -1, -1},
+		{start.Truncate(time.Second), 4, 120 * ms, 510 * ms, 2, -1, -1},
+		{start.Add(500 * ms), 4, 400 * ms, 10 * ms, 4294967291, -1, -1},
 	}
 	if len(got.History) != 2 || got.History[0] != history[0] || got.History[1] != history[1] {
 		t.Errorf("history %+v,\nnot %+v", got.History, history)

@@ -32,6 +32,9 @@ type listFlags struct {
 
 const watchDefault = "1"
 
+// uncut is the width of lines for a program, which chose what it wants to read.
+const uncut = 1 << 16
+
 // newList is the table of listeners: the command alone means it too.
 func newList(use string) *cobra.Command {
 	var f listFlags
@@ -229,6 +232,9 @@ func (f *listFlags) print(r *survey.Report, style terminal.Style, chosen survey.
 	if len(r.Listeners) == 0 && !f.quiet {
 		fmt.Fprintln(aside, nothing(chosen, r))
 		return nil
+	}
+	if !terminal.IsTerminal(os.Stdout) && (f.ss || f.fields != nil) {
+		style.Width = uncut
 	}
 	o := view.Options{Style: style, All: f.all, NoHeader: f.noHeader, SS: f.ss, Fields: f.fields}
 	hidden := view.Table(os.Stdout, r, o)

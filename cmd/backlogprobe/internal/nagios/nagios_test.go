@@ -72,17 +72,26 @@ func TestCheck(t *testing.T) {
 func TestHiddenOwner(t *testing.T) {
 	r := report()
 	r.UnknownWhy["owners"] = "1 owner hidden"
-	if got := Check(r, Thresholds{}, parse(t, filter), false).Code; got != Unknown {
-		t.Error(got)
+	for _, filter := range []string{"comm=node", "node", "pid=12"} {
+		if got := Check(r, Thresholds{}, parse(t, filter), false).Code; got != Unknown {
+			t.Errorf("%s: %v", filter, got)
+		}
+		if got := Check(report(), Thresholds{}, parse(t, filter), false).Code; got != Critical {
+			t.Errorf("%s, nothing hidden: %v", filter, got)
+		}
 	}
-	if got := Check(report(), Thresholds{}, "comm=node", false).Code; got != Critical {
-		t.Error(got)
+	if got := Check(r, Thresholds{}, parse(t, ":80"), false).Code; got != Critical {
+		t.Errorf(":80: %v", got)
+	}
+	r.UnknownWhy["namespaces"] = "network namespaces of 3 processes hidden"
+	if got := Check(r, Thresholds{}, parse(t, ":80"), false).Code; got != Unknown {
+		t.Errorf(":80, in hidden namespaces: %v", got)
 	}
 }
 
 // The performance data keeps its form whatever a path is called.
 func TestLabel(t *testing.T) {
-	r := Check(report(row("/run/a|b='c'\n", 0, 0, 4), row("/run/d", 0, 0, 4)), Thresholds{WarnFill: 80, CritFill: 100, MaxDrops: -1, MaxHurt: -1}, "", false)
+	r := Check(report(row("/run/a|b='c'\n", 0, 0, 4), row("/run/d", 0, 0, 4)), Thresholds{WarnFill: 80, CritFill: 100, MaxDrops: -1, MaxHurt: -1}, survey.Filter{}, false)
 	want := "'q_/run/a/b__c_ '=0;4;5;0;5 'drops_/run/a/b__c_ '=0c 'q_/run/d'=0;4;5;0;5 'drops_/run/d'=0c\n"
 	if _, data, _ := strings.Cut(r.Text(true), " | "); data != want {
 		t.Errorf("%q, want %q", data, want)
@@ -97,7 +106,7 @@ func TestDetails(t *testing.T) {
 		{Netns: "host", Local: "0.0.0.0:8080", Lines: []string{"Full."}, Try: []string{"backlogprobe set :8080 4096"}},
 		{Netns: "host", Local: "*:443", Lines: []string{"Fine."}},
 	}
-	result := Check(r, Thresholds{WarnFill: 80, CritFill: 100, MaxDrops: -1, MaxHurt: -1}, "", false)
+	result := Check(r, Thresholds{WarnFill: 80, CritFill: 100, MaxDrops: -1, MaxHurt: -1}, survey.Filter{}, false)
 	_, details, _ := strings.Cut(result.Text(true), "\n")
 	if want := "0.0.0.0:8080 Full.\n  try: backlogprobe set :8080 4096\n"; details != want {
 		t.Errorf("%q, want %q", details, want)

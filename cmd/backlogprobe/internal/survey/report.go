@@ -40,7 +40,7 @@ type Namespace struct {
 	ID       uint64           `json:"id"`
 	Sysctls  backlog.Sysctls  `json:"sysctls"`
 	Counters backlog.Counters `json:"counters"`       // since it was made
-	Delta    backlog.Counters `json:"counters_delta"` // during the look
+	Delta    backlog.Counters `json:"counters_delta"` // during the look; null: one reading
 }
 
 // A Row is one listener, or one SO_REUSEPORT group of them. The depth, limit,
@@ -76,8 +76,10 @@ type Row struct {
 	Cookie      uint64              `json:"cookie"` // 0 for a group
 	Observation backlog.Observation `json:"-"`      // of a group: of the worst member
 
-	samples int // during the look
-	resent  int // of HalfOpen, those whose SYN-ACK was sent again
+	watched bool // not one reading, which has no peak
+	since   bool // there is an earlier reading to compare with
+	samples int  // during the look
+	resent  int  // of HalfOpen, those whose SYN-ACK was sent again
 }
 
 // A Waiter is a connection in the accept queue.

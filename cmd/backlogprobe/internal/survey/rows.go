@@ -136,7 +136,7 @@ func (n *seen) rows(r *Report) []Row {
 			Depth: o.Depth, Limit: o.Limit, Capacity: o.Capacity(), Peak: o.Peak,
 			Full: o.Full, Fulls: o.Fulls, Drops: o.Drops, Dropped: o.Drops - from.Drops,
 			Stall: o.Stall, Inode: o.Inode, Cookie: o.Cookie, Observation: o,
-			samples: o.Samples - from.Samples,
+			samples: o.Samples - from.Samples, watched: n.watcher != nil, since: r.Sampled > 0,
 		}
 		if !internet(o.Listener) {
 			row.Port = 0
@@ -145,6 +145,7 @@ func (n *seen) rows(r *Report) []Row {
 		rows = append(rows, row)
 	}
 	n.shared(rows, r)
+	n.unknown(rows, r)
 	return rows
 }
 

@@ -151,6 +151,10 @@ func (s *Survey) Look(ctx context.Context, d time.Duration) (*Report, error) {
 	r.Time = time.Now()
 	if s.looked || d > 0 {
 		r.Sampled = r.Time.Sub(s.since)
+	} else {
+		for i := range all {
+			all[i].Delta = nil
+		}
 	}
 	s.since, s.looked = r.Time, true
 	s.report(r, all)

@@ -35,7 +35,9 @@ func (n *seen) share(rows []Row, r *Report) {
 			if row.Port == 0 {
 				reason = "unix sockets don't tell"
 			}
-			r.UnknownWhy["oldest_wait_ns"] = reason
+			for _, field := range []string{"oldest_wait_ns", "bytes_waiting", "given_up"} {
+				r.UnknownWhy[field] = reason
+			}
 		}
 	}
 }
