@@ -211,9 +211,12 @@ func (f *setFlags) printOutcome(done []change, after *survey.Report) {
 		fmt.Printf("In %s at least %s came in.\n", words.Duration(after.Sampled), words.Count(more, "connection"))
 	}
 	worst := row.Worst()
-	if worst.Depth >= worst.Capacity {
-		fmt.Printf("The queue is full again: %d of %d places are taken. The server accepts too slowly for any backlog.\n", worst.Depth, worst.Capacity)
-	} else {
+	switch {
+	case worst.Depth > worst.Capacity:
+		fmt.Printf("%d connections wait already, and stay; new ones are refused until no more than %d do.\n", worst.Depth, worst.Limit)
+	case worst.Depth == worst.Capacity:
+		fmt.Printf("The queue is full: %d of %d places are taken. See whether a backlog helps at all: backlogprobe %s\n", worst.Depth, worst.Capacity, after.Target(row))
+	default:
 		fmt.Printf("The queue holds %d of %d; it refuses nobody now.\n", worst.Depth, worst.Capacity)
 	}
 }

@@ -23,11 +23,11 @@ type Advice struct {
 // ErrIdle means that there was nothing to measure.
 var ErrIdle = errors.New("nothing arrived meanwhile, so there is nothing to compute with: try again under load, or give --arrivals, --accepts and --stall")
 
-// ErrStuck means that the server takes nothing from a full queue.
-var ErrStuck = errors.New("the queue is full, and nothing was accepted meanwhile: no backlog mends that, look at the server (blocked, stopped, out of descriptors?)")
+// ErrStuck means that the server takes nothing from its queue.
+var ErrStuck = errors.New("connections wait, and nothing was accepted meanwhile: no backlog mends that, look at the server (blocked, stopped, out of descriptors?)")
 
-// ErrLopsided means that the load of a group says nothing about its full member.
-var ErrLopsided = errors.New("a socket of the group was full while another had room all the time: no backlog mends that, look at the process that holds the full one (backlogprobe -v names it)")
+// ErrLopsided means that the load of a group says nothing about one member.
+var ErrLopsided = errors.New("a socket of the group was full, or never became shorter, while others were served: no backlog mends that, look at the process that holds it (backlogprobe -v names it)")
 
 // Advise computes a backlog. A stall that is not 0 replaces the measured one.
 func Advise(l Load, stall, promise time.Duration) (Advice, error) {
@@ -42,7 +42,7 @@ func Advise(l Load, stall, promise time.Duration) (Advice, error) {
 		in.Stall = stall
 	}
 	switch {
-	case l.Known && l.Seen == 0 && l.Full > 0:
+	case l.Known && l.Seen == 0 && (l.Full > 0 || l.Peak > 0 && all(l.Stall, l.Watched)):
 		return Advice{}, ErrStuck
 	case l.Lopsided:
 		return Advice{}, ErrLopsided

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
 	"time"
 
 	"onconn/backlog"
@@ -32,7 +33,7 @@ type Load struct {
 	Idle        bool    // the queue was empty at times in every second: the server could have taken more
 	Seen        float64 // accepts per second over all: the server can do that at least
 
-	Lopsided bool // a member of a group was mostly full, and another never
+	Lopsided bool // nothing, or too little, was taken from one member of a group, unlike others
 
 	Peak   int
 	Full   time.Duration
@@ -64,31 +65,18 @@ func Measure(ctx context.Context, ns *backlog.Namespace, port uint16, inodes []u
 	} else if !errors.Is(err, fs.ErrPermission) {
 		return Load{}, err
 	}
-	busy := busySeconds{}
-	ctx, cancel := context.WithTimeout(ctx, d)
-	defer cancel()
-	for tick := time.NewTicker(interval); ; {
-		all, err := ns.Listeners()
-		if err != nil {
-			tick.Stop()
-			return Load{}, err
-		}
-		busy.sample(time.Now(), all, mine)
-		select {
-		case <-tick.C:
-			continue
-		case <-ctx.Done():
-		}
-		tick.Stop()
-		if err := w.Err(); err != nil {
-			return Load{}, err
-		}
-		l := sum(w.Observations(), busy)
-		if wire != nil {
-			l.Tried = tried(wire)
-		}
-		return l, nil
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
 	}
+	if err := w.Err(); err != nil {
+		return Load{}, err
+	}
+	l := sum(w.Observations())
+	if wire != nil {
+		l.Tried = tried(wire)
+	}
+	return l, nil
 }
 
 // tried is the rate of attempts, or 0 if some weren't seen.
@@ -100,59 +88,36 @@ func tried(wire *handshake.Watcher) float64 {
 	return float64(n) / during.Seconds()
 }
 
-// busySeconds counts, for each second, the samples in which every queue held
-// connections, and those in which one was empty.
-type busySeconds map[int64]*struct{ busy, idle int }
-
-func (b busySeconds) sample(now time.Time, all []backlog.Listener, mine func(backlog.Listener) bool) {
-	second := b[now.Unix()]
-	if second == nil {
-		second = &struct{ busy, idle int }{}
-		b[now.Unix()] = second
-	}
-	for _, l := range all {
-		if mine(l) && l.Depth == 0 {
-			second.idle++
-			return
+// busySeconds are the whole seconds, by their start, in which no sample found a
+// queue empty; always: none did in all the time.
+func busySeconds(seen []backlog.Observation) (busy map[int64]bool, always bool) {
+	members := map[int64]int{}
+	always = true
+	for _, o := range seen {
+		always = always && len(o.History) > 0
+		for _, s := range o.History {
+			always = always && s.Empty == 0
+			if s.Empty == 0 && !s.Start.Before(o.Since) && !s.Start.Add(time.Second).After(o.Until) {
+				members[s.Start.Unix()]++
+			}
 		}
 	}
-	second.busy++
-}
-
-// whole reports whether a second had work all the time, as far as was sampled.
-func (b busySeconds) whole(start time.Time) bool {
-	s := b[start.Unix()]
-	return s != nil && s.idle == 0 && s.busy >= int(time.Second/interval)/4
-}
-
-// always reports whether no sample found a queue empty.
-func (b busySeconds) always() bool {
-	for _, s := range b {
-		if s.idle > 0 {
-			return false
+	busy = map[int64]bool{}
+	for second, n := range members {
+		if n == len(seen) {
+			busy[second] = true
 		}
 	}
-	return true
-}
-
-// none reports whether every second had a sample that found one empty.
-func (b busySeconds) none() bool {
-	for second := range b {
-		if b.whole(time.Unix(second, 0)) {
-			return false
-		}
-	}
-	return true
+	return busy, always
 }
 
 // sum adds up the members of a group. Arrivals and accepts are the port's, so
 // that each member has them all.
-func sum(seen []backlog.Observation, busy busySeconds) (l Load) {
-	full, roomy := false, false
+func sum(seen []backlog.Observation) (l Load) {
+	seen = slices.DeleteFunc(seen, func(o backlog.Observation) bool { return o.Gone })
+	busy, always := busySeconds(seen)
+	slow, served := false, false
 	for _, o := range seen {
-		if o.Gone {
-			continue
-		}
 		if l.Sockets == 0 || o.Limit < l.Limit {
 			l.Limit = o.Limit
 		}
@@ -160,8 +125,9 @@ func sum(seen []backlog.Observation, busy busySeconds) (l Load) {
 		l.Watched = max(l.Watched, o.Until.Sub(o.Since))
 		l.Peak = max(l.Peak, o.Peak)
 		l.Full = max(l.Full, o.Full)
-		full = full || o.Full > o.Until.Sub(o.Since)/2
-		roomy = roomy || o.Fulls == 0
+		watched := o.Until.Sub(o.Since)
+		slow = slow || o.Full > watched/2 || all(o.Stall, watched)
+		served = served || o.Fulls == 0 && o.Stall < watched/2
 		l.Stall = max(l.Stall, o.Stall)
 		l.Stalls += o.Stalls
 		if seconds := o.Until.Sub(o.Since).Seconds(); seconds > 0 {
@@ -172,23 +138,25 @@ func sum(seen []backlog.Observation, busy busySeconds) (l Load) {
 			l.Arrivals = float64(o.Arrived) / o.Counted.Seconds()
 			l.Seen = float64(o.Accepted) / o.Counted.Seconds()
 			l.Busiest = max(float64(o.PeakArrived), 0)
-			l.Idle = busy.none()
+			l.Idle = len(busy) == 0
 			l.Accepts, l.BusySeconds = accepts(o, busy)
-			if busy.always() { // then it holds for all that was counted
-				l.Accepts, l.BusySeconds = l.Seen, len(busy)
+			if always { // then it holds for all that was counted
+				l.Accepts, l.BusySeconds = l.Seen, int(o.Counted.Seconds()+0.5)
 			}
 		}
 	}
-	l.Lopsided = full && roomy
+	l.Lopsided = slow && served
 	return l
 }
 
-// accepts is the mean of the busy seconds, but for the first, of which a part
-// may be from before.
-func accepts(o backlog.Observation, busy busySeconds) (perSecond float64, seconds int) {
+// all reports whether a time is most of another: sampling takes the rest.
+func all(part, whole time.Duration) bool { return part > whole*9/10 }
+
+// accepts is the mean of the busy seconds.
+func accepts(o backlog.Observation, busy map[int64]bool) (perSecond float64, seconds int) {
 	sum := 0
 	for _, s := range o.History {
-		if s.Accepted >= 0 && busy.whole(s.Start) && s.Start.After(o.Since) {
+		if s.Accepted >= 0 && busy[s.Start.Unix()] {
 			sum += s.Accepted
 			seconds++
 		}

@@ -56,6 +56,15 @@ func TestAdvise(t *testing.T) {
 			t.Errorf("%s: %+v, %v", tt.name, a, err)
 		}
 	}
+	if _, err := Advise(with(func(l *Load) { l.Seen, l.Stall = 0, l.Watched }), 0, 0); err != ErrStuck {
+		t.Errorf("not full, nothing accepted: %v", err)
+	}
+	if _, err := Advise(with(func(l *Load) { l.Lopsided = true }), 0, 0); err != ErrLopsided {
+		t.Error(err)
+	}
+	if a, err := Advise(with(func(l *Load) { l.Stall, l.Peak = 0, 1 }), 0, 0); err != nil || a.Recommended != 8 { // 2.4 + 4.6 in 10 ms
+		t.Errorf("no stall: %+v, %v", a, err)
+	}
 	if _, err := Advise(with(func(l *Load) { l.Arrivals, l.Busiest = 0, 0 }), 0, 0); err != ErrIdle {
 		t.Error(err)
 	}

@@ -50,9 +50,10 @@ func (j *judgement) namespaceOf(row *Row) *Namespace {
 func (j *judgement) listener(row *Row) {
 	worst := row.Worst()
 	n := j.namespaceOf(row)
+	raise := true
 	switch {
 	case worst.Depth >= worst.Capacity:
-		j.fullNow(row, &worst)
+		raise = j.fullNow(row, &worst)
 	case row.Fulls > 0:
 		j.fullUnseen(row)
 	case j.r.Sampled > 0 && row.Dropped > 0 && n.Delta["TcpExtListenDrops"] > 0:
@@ -72,6 +73,9 @@ func (j *judgement) listener(row *Row) {
 	}
 	j.finalACKs(row, n)
 	if limit := j.limit(row, &worst, n); limit.Lines != nil {
+		if !raise {
+			limit.Try = nil
+		}
 		j.add(limit)
 	}
 	j.uneven(row)
@@ -87,7 +91,8 @@ func (j *judgement) watched(row *Row) time.Duration {
 	return cmp.Or(row.Observation.Until.Sub(row.Observation.Since), j.r.Sampled)
 }
 
-func (j *judgement) fullNow(row, worst *Row) {
+// fullNow reports whether a larger backlog is worth a try.
+func (j *judgement) fullNow(row, worst *Row) (raise bool) {
 	state := fmt.Sprintf("Accept queue full: %d of %d places are taken", worst.Depth, worst.Capacity)
 	if row.Members != nil {
 		full := 0
@@ -119,6 +124,7 @@ func (j *judgement) fullNow(row, worst *Row) {
 	if pace.Lines != nil {
 		j.add(pace)
 	}
+	return pace.Code != "slow-member"
 }
 
 // refused says who is hurt.
