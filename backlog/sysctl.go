@@ -1,6 +1,7 @@
 package backlog
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -82,4 +83,24 @@ func (n *Namespace) Sysctls() (Sysctls, error) {
 		}
 	}
 	return s, nil
+}
+
+// MarshalJSON names the settings as sysctl(8) does; one that this kernel lacks,
+// or hides, is null.
+func (s Sysctls) MarshalJSON() ([]byte, error) {
+	m := map[string]*int{
+		"net.core.somaxconn":             &s.Somaxconn,
+		"net.ipv4.tcp_max_syn_backlog":   &s.MaxSynBacklog,
+		"net.ipv4.tcp_syncookies":        &s.SynCookies,
+		"net.ipv4.tcp_abort_on_overflow": &s.AbortOnOverflow,
+		"net.ipv4.tcp_synack_retries":    &s.SynackRetries,
+		"net.ipv4.tcp_migrate_req":       &s.MigrateReq,
+		"net.ipv4.tcp_fastopen":          &s.FastOpen,
+	}
+	for name, v := range m {
+		if *v < 0 {
+			m[name] = nil
+		}
+	}
+	return json.Marshal(m)
 }

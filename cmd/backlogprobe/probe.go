@@ -219,6 +219,11 @@ func (f *probeFlags) print(cmd *cobra.Command, report *probe.Report) error {
 func (f *probeFlags) agree(cmd *cobra.Command, l *probe.ListenerFacts) error {
 	ask := f.StopAccepting || f.syn != ""
 	plan := "probe " + terminal.Clean(f.Target.Addr.String()) + ": " + strings.Join(f.plan(l), ", ")
+	style, err := terminal.ForWriter(cmd.ErrOrStderr(), "never", false)
+	if err != nil {
+		return err
+	}
+	plan = strings.Join(terminal.Wrap(plan, style.Width), "\n")
 	if !ask || f.yes {
 		if !f.quiet {
 			fmt.Fprintln(cmd.ErrOrStderr(), plan)
