@@ -230,10 +230,11 @@ func (f *probeFlags) agree(cmd *cobra.Command, l *probe.ListenerFacts) error {
 		}
 		return nil
 	}
+	fmt.Fprintln(cmd.ErrOrStderr(), plan)
 	if !terminal.IsTerminal(os.Stdin) {
-		return usageError{errors.New("that disturbs the server's clients: say --yes (" + plan + ")")}
+		return usageError{errors.New("that disturbs the server's clients: say --yes")}
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "%s\nGo on? [y/N] ", plan)
+	fmt.Fprint(cmd.ErrOrStderr(), "Go on? [y/N] ")
 	answer, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
 	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
 		return errors.New("nothing was done")
