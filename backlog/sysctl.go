@@ -85,10 +85,9 @@ func (n *Namespace) Sysctls() (Sysctls, error) {
 	return s, nil
 }
 
-// MarshalJSON names the settings as sysctl(8) does; one that this kernel lacks,
-// or hides, is null.
-func (s Sysctls) MarshalJSON() ([]byte, error) {
-	m := map[string]*int{
+// named are the settings by their names in sysctl(8).
+func (s *Sysctls) named() map[string]*int {
+	return map[string]*int{
 		"net.core.somaxconn":             &s.Somaxconn,
 		"net.ipv4.tcp_max_syn_backlog":   &s.MaxSynBacklog,
 		"net.ipv4.tcp_syncookies":        &s.SynCookies,
@@ -97,10 +96,30 @@ func (s Sysctls) MarshalJSON() ([]byte, error) {
 		"net.ipv4.tcp_migrate_req":       &s.MigrateReq,
 		"net.ipv4.tcp_fastopen":          &s.FastOpen,
 	}
+}
+
+// MarshalJSON names the settings as sysctl(8) does, with null for -1.
+func (s Sysctls) MarshalJSON() ([]byte, error) {
+	m := s.named()
 	for name, v := range m {
 		if *v < 0 {
 			m[name] = nil
 		}
 	}
 	return json.Marshal(m)
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (s *Sysctls) UnmarshalJSON(data []byte) error {
+	var m map[string]*int
+	if err := json.Unmarshal(data, &m); err != nil {
+		return err
+	}
+	for name, v := range s.named() {
+		*v = -1
+		if n := m[name]; n != nil {
+			*v = *n
+		}
+	}
+	return nil
 }
