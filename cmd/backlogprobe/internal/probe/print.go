@@ -238,20 +238,9 @@ func wrap(s terminal.Style, head, text string) string {
 	if s.ASCII {
 		text = strings.ReplaceAll(text, "µ", "u")
 	}
-	width := min(s.Width, 100)
-	indent := strings.Repeat(" ", terminal.Cells(head))
-	lines, line := []string(nil), head
-	for i, word := range strings.Fields(text) {
-		switch {
-		case i == 0:
-			line += word
-		case terminal.Cells(line)+1+terminal.Cells(word) > width:
-			lines, line = append(lines, line), indent+word
-		default:
-			line += " " + word
-		}
-	}
-	return strings.Join(append(lines, line), "\n")
+	width := terminal.Cells(head)
+	lines := terminal.Wrap(text, min(s.Width, 100)-width)
+	return head + strings.Join(lines, "\n"+strings.Repeat(" ", width))
 }
 
 // duration rounds to three digits or so.

@@ -21,7 +21,12 @@ func (n *seen) hurt(rows []Row, r *Report) {
 	} else {
 		n.hurtEstimated(rows, r)
 	}
-	for _, row := range rows {
+	for i := range rows {
+		row := &rows[i]
+		if worst := row.Worst(); row.Hurt != nil && row.Hurt.Clients == 0 && row.Drops > 0 && worst.Depth >= worst.Capacity {
+			row.Hurt = nil
+			r.UnknownWhy["clients_hurt"] = "of a full queue that refused nobody now: who was refused before may wait for the next try"
+		}
 		if row.Hurt == nil && row.Port == 0 {
 			r.UnknownWhy["clients_hurt"] = "of unix sockets: nothing is refused in silence, connect(2) waits or fails"
 		}

@@ -110,9 +110,16 @@ func hiddenOwners(n int) string {
 
 func hiddenNamespaces(n int) string {
 	if os.Geteuid() != 0 {
-		return fmt.Sprintf("network namespaces of %d processes hidden: run as root for all", n)
+		return fmt.Sprintf("network namespaces of %s hidden: run as root for all", processCount(n))
 	}
-	return fmt.Sprintf("network namespaces of %d processes can't be seen", n)
+	return fmt.Sprintf("network namespaces of %s can't be seen", processCount(n))
+}
+
+func processCount(n int) string {
+	if n == 1 {
+		return "1 process"
+	}
+	return fmt.Sprintf("%d processes", n)
 }
 
 // rows are the listeners that there are now.

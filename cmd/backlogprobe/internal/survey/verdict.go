@@ -130,6 +130,8 @@ func (j *judgement) fullNow(row, worst *Row) (raise bool) {
 // refused says who is hurt.
 func (j *judgement) refused(row *Row) string {
 	switch h := row.Hurt; {
+	case h == nil && j.r.Sampled >= time.Second/2 && row.Dropped == 0:
+		return "Nobody was refused " + j.during() + "; clients that were before it try ever more seldom."
 	case h == nil:
 		return "What comes now gets no answer; clients try again after a second."
 	case h.Clients == 0:

@@ -66,7 +66,7 @@ func origin(limit int, command string) string {
 	if names := defaultOf(limit, command); names != "" {
 		return fmt.Sprintf("A limit of %d is the default of %s", limit, names)
 	}
-	return fmt.Sprintf("The program asked for its limit of %d, or somaxconn was %d when it began to listen", limit, limit)
+	return fmt.Sprintf("Listen was last called with %d, its limit, or somaxconn was %d then", limit, limit)
 }
 
 // defaultOf names the programs that have a limit as their default: those that

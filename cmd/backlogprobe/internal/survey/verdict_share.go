@@ -74,7 +74,7 @@ func (j *judgement) uneven(row *Row) {
 	f := found(Warning, row, "uneven", fmt.Sprintf("%d processes share it: %s %s (Jain index %.2f); %s[%d] takes least.",
 		len(all), percentages(all), what, Jain(all), least.Command, least.PID))
 	if row.Members == nil {
-		f.Lines = append(f.Lines, "At light load that is the wake order of epoll: EPOLLEXCLUSIVE wakes the worker that registered first. It hurts when that one is busy.")
+		f.Lines = append(f.Lines, "At light load the wake order of epoll does that: with EPOLLEXCLUSIVE the worker that registered first gets all. It hurts when that one is busy. SO_REUSEPORT spreads them, or EPOLL_CTL_DEL and ADD after an accept.")
 	} else {
 		f.Lines = append(f.Lines, "The kernel chooses the socket by a hash of the addresses; a slow worker gets its share all the same.")
 	}

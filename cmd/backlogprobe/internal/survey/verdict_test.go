@@ -60,6 +60,26 @@ func TestJudge(t *testing.T) {
 			fill(n, row, 0)
 			row.GivenUp = 12
 		}, "full-now default-limit", []string{"Nobody was refused in the last 2.0s.", "12 of those that wait were closed by their clients"}, nil},
+		{"clients of before", func(n *Namespace, row *Row) {
+			fill(n, row, 0)
+			row.Hurt = nil
+		}, "full-now default-limit", []string{"Nobody was refused in the last 2.0s; clients that were before it try ever more seldom."}, []string{"clients wait"}},
+		{"connected, but not served", func(_ *Namespace, row *Row) {
+			row.Depth, row.Peak, row.OldestWait = 139, 139, number(7900*time.Millisecond)
+			row.Arrivals, row.Accepts = number(70.0), number(0.0)
+		}, "waiting", []string{"139 connections wait to be accepted, the oldest for 7.9s", "node[27605] accepted nothing", "backlogprobe top :8080"}, []string{"full"}},
+		{"served soon", func(_ *Namespace, row *Row) {
+			row.Depth, row.Peak, row.OldestWait = 139, 139, number(70*time.Millisecond)
+		}, "", nil, nil},
+		{"one member is full", func(n *Namespace, row *Row) {
+			one, other := *row, *row
+			one.Owners, other.Owners = []Owner{{PID: 1, Command: "a", FD: 3, Stopped: true}}, []Owner{{PID: 2, Command: "b", FD: 3}}
+			fill(n, row, 38)
+			one.Depth, one.Peak = one.Capacity, one.Capacity
+			row.Members, row.Owners = []Row{one, other}, []Owner{one.Owners[0], other.Owners[0]}
+			row.Arrivals, row.Accepts = number(54.0), number(54.0)
+		}, "full-now slow-member default-limit", []string{"1 of 2 sockets", "The other socket has room", "held by a[1] fd 3", "is stopped"},
+			[]string{"too slow", "backlogprobe set", "backlogprobe advise"}},
 		{"an estimate has two digits", func(n *Namespace, row *Row) { fill(n, row, 12345) },
 			"full-now default-limit", []string{"12345 refusals", "about 12000 clients wait"}, nil},
 		{"captured", func(n *Namespace, row *Row) {
@@ -128,11 +148,11 @@ func TestJudge(t *testing.T) {
 		{"asked for", func(n *Namespace, row *Row) {
 			fill(n, row, 1)
 			row.Limit, row.Capacity, row.Depth = 77, 78, 78
-		}, "full-now asked-limit", []string{"The program asked for its limit of 77, or somaxconn was 77 when it began to listen; net.core.somaxconn, now 4096, is not the cap."}, nil},
+		}, "full-now asked-limit", []string{"Listen was last called with 77, its limit, or somaxconn was 77 then; net.core.somaxconn, now 4096, is not the cap."}, nil},
 		{"somebody else's default", func(n *Namespace, row *Row) {
 			fill(n, row, 1)
 			row.Limit, row.Capacity, row.Depth = 5, 6, 6
-		}, "full-now asked-limit", []string{"The program asked for its limit of 5"}, []string{"Python"}},
+		}, "full-now asked-limit", []string{"Listen was last called with 5, its limit"}, []string{"Python"}},
 		{"a hidden owner", func(n *Namespace, row *Row) {
 			fill(n, row, 1)
 			row.Owners = nil

@@ -81,7 +81,7 @@ func (m model) dots() string {
 
 // wrap breaks a sentence into lines that fit beside a mark and a margin.
 func (m model) wrap(s string) []string {
-	return strings.Split(ansi.Wordwrap(m.text(s), m.width-6, ""), "\n")
+	return terminal.Wrap(m.text(s), m.width-6)
 }
 
 // flow puts parts side by side, and below where they don't fit.
