@@ -78,7 +78,7 @@ func TestJudge(t *testing.T) {
 			one.Depth, one.Peak = one.Capacity, one.Capacity
 			row.Members, row.Owners = []Row{one, other}, []Owner{one.Owners[0], other.Owners[0]}
 			row.Arrivals, row.Accepts = number(54.0), number(54.0)
-		}, "full-now slow-member default-limit", []string{"1 of 2 sockets", "The other socket has room", "held by a[1] fd 3", "is stopped"},
+		}, "full-now slow-member asked-limit", []string{"1 of 2 sockets", "The other socket has room", "held by a[1] fd 3", "is stopped"},
 			[]string{"too slow", "backlogprobe set", "backlogprobe advise"}},
 		{"an estimate has two digits", func(n *Namespace, row *Row) { fill(n, row, 12345) },
 			"full-now default-limit", []string{"12345 refusals", "about 12000 clients wait"}, nil},

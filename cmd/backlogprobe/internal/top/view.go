@@ -6,7 +6,6 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
-	"github.com/charmbracelet/x/ansi"
 
 	"onconn/cmd/backlogprobe/internal/survey"
 	"onconn/internal/terminal"
