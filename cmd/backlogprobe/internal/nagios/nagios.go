@@ -215,6 +215,9 @@ func part(percent float64, capacity int) int {
 // label is the port, or the address where several listeners have it.
 func (r *Result) label(row *survey.Row) string {
 	text := fmt.Sprintf(":%d", row.Port)
+	if row.Port == 0 {
+		text = "_" + row.Local
+	}
 	for _, other := range r.Report.Listeners {
 		if other.Port == row.Port && (other.Local != row.Local || other.Netns != row.Netns) {
 			text = "_" + row.Local

@@ -92,6 +92,9 @@ func TestHiddenOwner(t *testing.T) {
 // The performance data keeps its form whatever a path is called.
 func TestLabel(t *testing.T) {
 	r := Check(report(row("/run/a|b='c'\n", 0, 0, 4), row("/run/d", 0, 0, 4)), Thresholds{WarnFill: 80, CritFill: 100, MaxDrops: -1, MaxHurt: -1}, survey.Filter{}, false)
+	if alone := Check(report(row("/run/d", 0, 0, 4)), Thresholds{WarnFill: 80, CritFill: 100}, survey.Filter{}, false).Text(false); !strings.Contains(alone, "'q_/run/d'=") {
+		t.Error(alone)
+	}
 	want := "'q_/run/a/b__c_ '=0;4;5;0;5 'drops_/run/a/b__c_ '=0c 'q_/run/d'=0;4;5;0;5 'drops_/run/d'=0c\n"
 	if _, data, _ := strings.Cut(r.Text(true), " | "); data != want {
 		t.Errorf("%q, want %q", data, want)

@@ -26,34 +26,11 @@ func (s *Severity) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// MarshalJSON names the settings as sysctl(8) does, with null for one that the
-// kernel lacks, and leaves out the counters that have nothing to do with queues.
+// MarshalJSON leaves out the counters that have nothing to do with queues.
 func (n Namespace) MarshalJSON() ([]byte, error) {
 	type plain Namespace
-	return json.Marshal(struct {
-		plain
-		Sysctls  map[string]*int  `json:"sysctls"`
-		Counters backlog.Counters `json:"counters"`
-		Delta    backlog.Counters `json:"counters_delta"`
-	}{plain(n), settings(n.Sysctls), queueCounters(n.Counters), queueCounters(n.Delta)})
-}
-
-func settings(s backlog.Sysctls) map[string]*int {
-	m := map[string]*int{
-		"net.core.somaxconn":             &s.Somaxconn,
-		"net.ipv4.tcp_max_syn_backlog":   &s.MaxSynBacklog,
-		"net.ipv4.tcp_syncookies":        &s.SynCookies,
-		"net.ipv4.tcp_abort_on_overflow": &s.AbortOnOverflow,
-		"net.ipv4.tcp_synack_retries":    &s.SynackRetries,
-		"net.ipv4.tcp_migrate_req":       &s.MigrateReq,
-		"net.ipv4.tcp_fastopen":          &s.FastOpen,
-	}
-	for name, v := range m {
-		if *v < 0 {
-			m[name] = nil
-		}
-	}
-	return m
+	n.Counters, n.Delta = queueCounters(n.Counters), queueCounters(n.Delta)
+	return json.Marshal(plain(n))
 }
 
 // queueCounters are what a reader may want who asks why clients wait.

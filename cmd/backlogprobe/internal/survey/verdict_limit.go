@@ -64,7 +64,11 @@ func command(row *Row) string {
 // origin says who asks for such a limit.
 func origin(limit int, command string) string {
 	if names := defaultOf(limit, command); names != "" {
-		return fmt.Sprintf("A limit of %d is the default of %s", limit, names)
+		text := fmt.Sprintf("A limit of %d is the default of %s", limit, names)
+		if limit >= 128 && limit&(limit-1) == 0 { // as somaxconn is set: 128 by default before Linux 5.4
+			text += fmt.Sprintf(", or somaxconn was %d when listen was called", limit)
+		}
+		return text
 	}
 	return fmt.Sprintf("Listen was last called with %d, its limit, or somaxconn was %d then", limit, limit)
 }

@@ -37,7 +37,7 @@ func (d details) item(name, format string, args ...any) {
 // lines as it takes.
 func Item(w io.Writer, s terminal.Style, margin, indent int, name, text string) {
 	begin := strings.Repeat(" ", margin) + terminal.Pad(name, indent-margin)
-	for _, line := range wrap(terminal.Clean(text), s.Width-indent) {
+	for _, line := range terminal.Wrap(terminal.Clean(text), s.Width-indent) {
 		fmt.Fprintln(w, begin+line)
 		begin = strings.Repeat(" ", indent)
 	}
@@ -48,7 +48,7 @@ func (d details) listener(row *survey.Row, r *survey.Report) {
 	if len(r.Namespaces) > 1 {
 		title += " in netns " + terminal.Clean(row.Netns)
 	}
-	for _, line := range wrap(title, d.s.Width) {
+	for _, line := range terminal.Wrap(title, d.s.Width) {
 		fmt.Fprintln(d.w, d.s.Bold(line))
 	}
 	worst := row.Worst()
@@ -160,7 +160,7 @@ func (d details) setting(name string, value int, does string) {
 	} else {
 		name = fmt.Sprintf("%s = %d", name, value)
 	}
-	for i, line := range wrap(name+": "+does, d.s.Width-4) {
+	for i, line := range terminal.Wrap(name+": "+does, d.s.Width-4) {
 		fmt.Fprintln(d.w, []string{"  ", "    "}[min(i, 1)]+strings.TrimSuffix(line, ":"))
 	}
 }

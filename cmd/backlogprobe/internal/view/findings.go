@@ -103,7 +103,7 @@ func (b *block) write(w io.Writer, s terminal.Style, width int) {
 		begin, indent = mark+" ", "  "
 	}
 	for _, text := range b.lines {
-		for _, line := range wrap(terminal.Clean(text), s.Width-len(indent)) {
+		for _, line := range terminal.Wrap(terminal.Clean(text), s.Width-len(indent)) {
 			fmt.Fprintln(w, begin+line)
 			begin = indent
 		}
@@ -120,22 +120,6 @@ func (b *block) write(w io.Writer, s terminal.Style, width int) {
 
 // calmMark is that of a listener with nothing wrong now.
 const calmMark = "-"
-
-// wrap breaks a text between words into lines of a width.
-func wrap(text string, width int) (lines []string) {
-	line := ""
-	for _, word := range strings.Fields(text) {
-		if line != "" && terminal.Cells(line)+1+terminal.Cells(word) > width {
-			lines = append(lines, line)
-			line = ""
-		}
-		line = strings.TrimPrefix(line+" "+word, " ")
-	}
-	if line != "" {
-		lines = append(lines, line)
-	}
-	return lines
-}
 
 // Footer says what was looked at, and how.
 func Footer(w io.Writer, r *survey.Report, s terminal.Style, hidden int) {
@@ -163,12 +147,12 @@ func Footer(w io.Writer, r *survey.Report, s terminal.Style, hidden int) {
 	} else {
 		parts = append(parts, "one reading")
 	}
-	for _, line := range wrap(strings.Join(parts, dot), s.Width-2) {
+	for _, line := range terminal.Wrap(strings.Join(parts, dot), s.Width-2) {
 		fmt.Fprintln(w, s.Dim("  "+line))
 	}
 	for _, field := range []string{"owners", "namespaces"} {
 		if why := r.UnknownWhy[field]; why != "" && why != "not asked for" {
-			for _, line := range wrap(why, s.Width-2) {
+			for _, line := range terminal.Wrap(why, s.Width-2) {
 				fmt.Fprintln(w, s.Dim("  "+line))
 			}
 		}
