@@ -2,6 +2,7 @@ package survey
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"onconn/cmd/backlogprobe/internal/handshake"
@@ -59,7 +60,7 @@ func (h *Hurt) add(c handshake.Client) {
 	}
 }
 
-// hurtEstimated takes each refusal of the last second for a client: Linux tries
+// hurtEstimated takes each refusal in a second for a client: Linux tries
 // again after a second, four times. A refused final ACK counts twice, and later
 // tries come more seldom, so it is about so many.
 func (n *seen) hurtEstimated(rows []Row, r *Report) {
@@ -72,13 +73,15 @@ func (n *seen) hurtEstimated(rows []Row, r *Report) {
 		case row.Dropped == 0 || n.Delta["TcpExtListenDrops"] == 0: // stray segments at most
 			row.Hurt = &Hurt{How: "estimated"}
 		default:
-			row.Hurt = &Hurt{Clients: row.refusedLastSecond(r.Sampled), How: "estimated"}
+			row.Hurt = &Hurt{Clients: row.refusedInASecond(r.Sampled), How: "estimated"}
 		}
 	}
 }
 
-// refusedLastSecond is how many segments were refused in the last whole second.
-func (row *Row) refusedLastSecond(sampled time.Duration) int {
+// refusedInASecond is how many segments were refused in one second: the one of
+// the last three with the most, as those who try again after a second and some
+// milliseconds can leave one out.
+func (row *Row) refusedInASecond(sampled time.Duration) int {
 	if sampled <= 1500*time.Millisecond {
 		return int(math.Ceil(float64(row.Dropped) / max(sampled.Seconds(), 1)))
 	}
@@ -86,14 +89,14 @@ func (row *Row) refusedLastSecond(sampled time.Duration) int {
 	if sockets == nil {
 		sockets = []Row{*row}
 	}
-	n := 0
+	var seconds [3]int
 	for _, s := range sockets {
-		last := s.Observation.Until.Truncate(time.Second).Add(-time.Second)
+		now := s.Observation.Until.Truncate(time.Second)
 		for _, second := range s.Observation.History {
-			if second.Start.Equal(last) {
-				n += int(second.Dropped)
+			if ago := int(now.Sub(second.Start) / time.Second); ago >= 0 && ago < len(seconds) {
+				seconds[ago] += int(second.Dropped)
 			}
 		}
 	}
-	return n
+	return slices.Max(seconds[:])
 }
