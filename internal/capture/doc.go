@@ -4,3 +4,5 @@
 package capture
 
 import _ "onconn/internal/linux"
+
+import _ "onconn/internal/linux"
