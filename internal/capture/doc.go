@@ -4,5 +4,3 @@
 package capture
 
 import _ "onconn/internal/linux"
-
-import _ "onconn/internal/linux"
