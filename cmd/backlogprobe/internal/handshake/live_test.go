@@ -83,7 +83,7 @@ func TestLiveACK(t *testing.T) {
 
 // TestLiveForgets: a client that gives up is gone soon.
 func TestLiveForgets(t *testing.T) {
-	w := &Watcher{pending: map[flow]*pending{}}
+	w := &Watcher{pending: map[flow]*pending{}, began: map[int64]int{}}
 	now := time.Now().Add(-time.Hour)
 	f := flow{netip.MustParseAddrPort("10.0.0.1:1000"), netip.MustParseAddrPort("10.0.0.2:80")}
 	w.pending[f] = &pending{first: now, last: now, syns: 2, path: SYNPath}
@@ -155,7 +155,7 @@ func BenchmarkWatcher(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer q.Close()
-	w := &Watcher{queues: q, pending: map[flow]*pending{}}
+	w := &Watcher{queues: q, pending: map[flow]*pending{}, began: map[int64]int{}}
 	s := capture.Segment{Src: netip.MustParseAddrPort("10.0.0.1:1000"), Dst: netip.MustParseAddrPort("10.0.0.2:80")}
 	now := time.Now()
 	b.ReportAllocs()
