@@ -21,8 +21,11 @@ type Options struct {
 	narrow bool // processes without their descriptors
 }
 
-// Table writes the rows that are not quiet, or all if they all are, and returns
-// how many it left out.
+// mostQuiet is how many quiet listeners are shown where all are.
+const mostQuiet = 100
+
+// Table writes the rows that are not quiet, or where all are some of them, and
+// returns how many it left out.
 func Table(w io.Writer, r *survey.Report, o Options) (hidden int) {
 	marks := marks(r)
 	var rows []*survey.Row
@@ -33,10 +36,10 @@ func Table(w io.Writer, r *survey.Report, o Options) (hidden int) {
 	}
 	hidden = len(r.Listeners) - len(rows)
 	if len(rows) == 0 {
-		for i := range r.Listeners {
+		for i := range min(len(r.Listeners), mostQuiet) {
 			rows = append(rows, &r.Listeners[i])
 		}
-		hidden = 0
+		hidden -= len(rows)
 	}
 	slices.SortStableFunc(rows, func(a, b *survey.Row) int { return severity[marks[id(b)]] - severity[marks[id(a)]] })
 	layout(rows, len(r.Namespaces) > 1, &o).write(w, rows, marks)

@@ -72,6 +72,15 @@ func TestTableQuiet(t *testing.T) {
 }
 
 // No line of anything is wider than the terminal, but for a word that is.
+// Thousands of quiet listeners don't flood the screen.
+func TestTableManyQuiet(t *testing.T) {
+	var b strings.Builder
+	r := &survey.Report{Listeners: make([]survey.Row, 250)}
+	if hidden := Table(&b, r, Options{Style: terminal.Style{Width: 80}, NoHeader: true}); hidden != 150 || strings.Count(b.String(), "\n") != 100 {
+		t.Errorf("%d hidden, %d shown", hidden, strings.Count(b.String(), "\n"))
+	}
+}
+
 func TestWidth(t *testing.T) {
 	for _, width := range []int{60, 80, 100, 132} {
 		for _, colour := range []bool{false, true} {
