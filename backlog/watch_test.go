@@ -189,7 +189,7 @@ func TestWatchMeetsStalls(t *testing.T) {
 	}
 	// Nothing leaves the queue while the server stalls, so a sample near the end
 	// of a stall has seen what was there before. On a busy machine none may be.
-	peak, stalls := 0, 0
+	peak, stalls, truth := 0, 0, 0
 	for seen, n := 0, 0; n < 15 || seen < 5; n++ {
 		if n == 150 {
 			t.Fatalf("%d of %d stalls were sampled near their end", seen, n)
@@ -211,6 +211,10 @@ func TestWatchMeetsStalls(t *testing.T) {
 		if after-before >= 7 { // one may find an empty queue, and one the depth to start from
 			stalls++
 		}
+		if q, err = Of(fd); err != nil {
+			t.Fatal(err)
+		}
+		truth = max(truth, q.Depth)
 		for time.Since(stalled) < 200*time.Millisecond {
 			if drain(fd) == 0 {
 				time.Sleep(100 * time.Microsecond)
@@ -218,7 +222,23 @@ func TestWatchMeetsStalls(t *testing.T) {
 		}
 	}
 	o := w.Observations()[0]
-	t.Logf("peak %d of %d, %d stalls of %d, the longest %v, %d samples", o.Peak, peak, o.Stalls, stalls, o.Stall, o.Samples)
+	t.Logf("peak %d, in truth %d (%d %%), %d stalls of %d, the longest %v, %d samples",
+		o.Peak, truth, 100*o.Peak/truth, o.Stalls, stalls, o.Stall, o.Samples)
+	// What comes in the last few ms of a stall may be missed; on a busy machine
+	// clients come in bursts, and samples late.
+	for rounds := 0; o.Peak*100 < truth*85; rounds++ {
+		if rounds == 20 {
+			t.Fatalf("peak %d, in truth %d", o.Peak, truth)
+		}
+		drain(fd)
+		w := watching(t, ourNamespace(t), addr, WatchConfig{})
+		time.Sleep(80 * time.Millisecond)
+		q, err := Of(fd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, truth = w.Observations()[0], q.Depth
+	}
 	if o.Peak < peak || o.Stalls < stalls {
 		t.Errorf("peak %d of %d, %d stalls of %d", o.Peak, peak, o.Stalls, stalls)
 	}
