@@ -142,7 +142,7 @@ type Finding struct {
 	Severity Severity `json:"severity"` // its JSON is "ok", "warning", "critical", "unknown"
 	Netns    string   `json:"netns"`
 	Local    string   `json:"local"`
-	Code     string   `json:"code"`          // stable name: "full-now", "full-unseen", "too-slow", "drops", "clamped", "default-limit", "uneven", ...
+	Code     string   `json:"code"`          // stable name: "full-now", "full-mostly", "full-unseen", "too-slow", "drops", "clamped", "default-limit", "uneven", ...
 	Lines    []string `json:"lines"`         // sentences, most important first
 	Try      []string `json:"try,omitempty"` // commands to type next
 }

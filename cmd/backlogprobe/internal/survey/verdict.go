@@ -55,7 +55,7 @@ func (j *judgement) listener(row *Row) {
 	case worst.Depth >= worst.Capacity:
 		raise = j.fullNow(row, &worst)
 	case row.Fulls > 0:
-		j.fullUnseen(row)
+		j.fullAtTimes(row, &worst)
 	case j.r.Sampled > 0 && row.Dropped > 0 && n.Delta["TcpExtListenDrops"] > 0:
 		j.refusing(row, n)
 	case row.Drops > 0:
@@ -212,14 +212,20 @@ func who(row *Row) string {
 	return "The server " + row.Owners[0].Command
 }
 
-func (j *judgement) fullUnseen(row *Row) {
+// fullAtTimes is about a queue that has room at this moment: a server that is too
+// slow makes some with every accept.
+func (j *judgement) fullAtTimes(row, worst *Row) {
 	watched := j.watched(row)
 	line := fmt.Sprintf("Full %s in %s, for %s in all, with room at this moment.",
 		words.Count(row.Fulls, "time"), words.Duration(watched), words.Duration(row.Full))
-	if watched > 0 && row.Full > 0 && row.Full < watched/2 {
-		line += fmt.Sprintf(" A single look, as ss takes, misses it %d times in 100.", min(int(100*(1-row.Full.Seconds()/watched.Seconds())+0.5), 99))
-	}
 	f := found(Warning, row, "full-unseen", line)
+	mostly := row.Full > watched/2
+	switch {
+	case mostly:
+		f.Severity, f.Code = Critical, "full-mostly"
+	case row.Full > 0:
+		f.Lines[0] += fmt.Sprintf(" A single look, as ss takes, misses it %d times in 100.", min(int(100*(1-row.Full.Seconds()/watched.Seconds())+0.5), 99))
+	}
 	if row.Hurt != nil && row.Hurt.Clients > 0 {
 		f.Lines = append(f.Lines, j.refused(row))
 	}
@@ -227,6 +233,9 @@ func (j *judgement) fullUnseen(row *Row) {
 		f.Try = []string{"backlogprobe advise " + j.target(row)}
 	}
 	j.add(f)
+	if pace := j.pace(row, worst); mostly && pace.Lines != nil {
+		j.add(pace)
+	}
 }
 
 // refusing is about a listener that refused, though no sample saw it full.

@@ -111,6 +111,11 @@ func TestJudge(t *testing.T) {
 			fill(n, row, 3)
 			row.Depth, row.Fulls, row.Full = 2, 3, 120*time.Millisecond
 		}, "full-unseen default-limit", []string{"Full 3 times in 2.0s, for 120ms in all", "misses it 94 times in 100", "about 3 clients"}, nil},
+		{"full but for moments", func(n *Namespace, row *Row) {
+			fill(n, row, 38)
+			row.Depth, row.Fulls, row.Full = 511, 90, 1800*time.Millisecond
+			row.Arrivals, row.Accepts = number(54.0), number(54.0)
+		}, "full-mostly too-slow default-limit", []string{"Full 90 times in 2.0s, for 1.8s in all", "it is too slow"}, []string{"in 100"}},
 		{"full too briefly for a sample", func(n *Namespace, row *Row) {
 			fill(n, row, 3)
 			row.Depth, row.Peak, row.Fulls, row.Full = 0, 400, 0, 0
