@@ -100,8 +100,8 @@ func (f *listFlags) run(args []string) error {
 		Owners: true, SkipQuiet: !f.all && !f.json,
 		// A client that waits is sure to be seen on the wire after 2.5 s only.
 		Hurt:    f.sample > 2*time.Second || f.watch != "",
-		Accepts: true,
-		Once:    f.sample == 0 && f.watch == "",
+		Accepts: true, SharedAccepts: !f.verbose && !f.json && f.watch == "",
+		Once: f.sample == 0 && f.watch == "",
 	})
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 // them by.
 type accepts struct {
 	points    []uint64
+	first     int // an event of our own
 	processes map[int]*counter
 	events    int
 	since     time.Time
@@ -35,47 +36,55 @@ const mostEvents = 2000
 // openAccepts is nil where we may not: it needs CAP_PERFMON and tracefs.
 func openAccepts() *accepts {
 	a := &accepts{processes: map[int]*counter{}, since: time.Now()}
-	for _, call := range []string{"accept4", "accept"} {
-		id, err := tracepoint("syscalls/sys_exit_" + call)
-		if err != nil {
-			return nil
-		}
-		a.points = append(a.points, id)
-	}
-	fd, err := a.open(a.points[0], 0)
-	if err != nil {
+	var err error
+	if a.points, err = tracepoints("syscalls/sys_exit_accept4", "syscalls/sys_exit_accept"); err != nil {
 		return nil
 	}
-	unix.Close(fd)
+	// Closing the last event of a tracepoint takes the kernel some 25 ms, so the
+	// one that shows whether we may stays open.
+	if a.first, err = a.open(a.points[0], 0); err != nil {
+		return nil
+	}
 	return a
 }
 
-// tracepoint reads the number of a tracepoint. Where tracefs isn't mounted, it
+// tracepoints reads the numbers of tracepoints. Where tracefs isn't mounted, it
 // is looked at through a mount of our own that nobody else sees.
-func tracepoint(name string) (uint64, error) {
+func tracepoints(names ...string) ([]uint64, error) {
 	for _, dir := range []string{"/sys/kernel/tracing", "/sys/kernel/debug/tracing"} {
-		if b, err := os.ReadFile(dir + "/events/" + name + "/id"); err == nil {
-			return strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
+		if ids, err := tracepointsIn(dir, names); err == nil {
+			return ids, nil
 		}
 	}
 	context, err := unix.Fsopen("tracefs", unix.FSOPEN_CLOEXEC)
 	if err != nil {
-		return 0, os.NewSyscallError("fsopen tracefs", err)
+		return nil, os.NewSyscallError("fsopen tracefs", err)
 	}
 	defer unix.Close(context)
 	if err := unix.FsconfigCreate(context); err != nil {
-		return 0, os.NewSyscallError("fsconfig tracefs", err)
+		return nil, os.NewSyscallError("fsconfig tracefs", err)
 	}
 	root, err := unix.Fsmount(context, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_RDONLY)
 	if err != nil {
-		return 0, os.NewSyscallError("fsmount tracefs", err)
+		return nil, os.NewSyscallError("fsmount tracefs", err)
 	}
 	defer unix.Close(root)
-	b, err := os.ReadFile("/proc/self/fd/" + strconv.Itoa(root) + "/events/" + name + "/id")
-	if err != nil {
-		return 0, err
+	return tracepointsIn("/proc/self/fd/"+strconv.Itoa(root), names)
+}
+
+func tracepointsIn(tracefs string, names []string) (ids []uint64, err error) {
+	for _, name := range names {
+		b, err := os.ReadFile(tracefs + "/events/" + name + "/id")
+		if err != nil {
+			return nil, err
+		}
+		id, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
 	}
-	return strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
+	return ids, nil
 }
 
 // open counts the calls of a thread that gave a connection; 0 is the caller.
@@ -174,4 +183,5 @@ func (a *accepts) Close() {
 	for _, c := range a.processes {
 		a.drop(c)
 	}
+	unix.Close(a.first)
 }

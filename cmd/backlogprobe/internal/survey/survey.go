@@ -9,21 +9,23 @@ import (
 	"time"
 
 	"onconn/backlog"
+	"onconn/sock"
 )
 
 // Options say what to look at.
 type Options struct {
-	Filter    Filter
-	Netns     []string      // names of ip netns, paths, or PIDs; empty: our own
-	AllNetns  bool          // every namespace that can be opened
-	Unix      bool          // unix sockets too
-	Interval  time.Duration // between samples; 0: 10 ms
-	Sum       bool          // fold SO_REUSEPORT groups into one Row
-	Owners    bool          // look for them
-	SkipQuiet bool          // but not for those of quiet listeners, unless all are, and no more than 1,000
-	Hurt      bool          // capture SYNs where we have CAP_NET_RAW; estimate elsewhere
-	Accepts   bool          // count accepts per process where we have CAP_PERFMON
-	Once      bool          // one reading, cheaper: nothing is watched, so Look doesn't wait, and there are no rates
+	Filter        Filter
+	Netns         []string      // names of ip netns, paths, or PIDs; empty: our own
+	AllNetns      bool          // every namespace that can be opened
+	Unix          bool          // unix sockets too
+	Interval      time.Duration // between samples; 0: 10 ms
+	Sum           bool          // fold SO_REUSEPORT groups into one Row
+	Owners        bool          // look for them
+	SkipQuiet     bool          // but not for those of quiet listeners, unless all are, and no more than 1,000
+	Hurt          bool          // capture SYNs where we have CAP_NET_RAW; estimate elsewhere
+	Accepts       bool          // count accepts per process where we have CAP_PERFMON
+	SharedAccepts bool          // but only where several processes or sockets share an address; it takes some 50 ms
+	Once          bool          // one reading, cheaper: nothing is watched, so Look doesn't wait, and there are no rates
 }
 
 // A Survey watches listeners until Close. Only one goroutine may use it at a time.
@@ -61,10 +63,7 @@ func (s *Survey) open() error {
 		return err
 	}
 	if o.Accepts && !o.Once {
-		if s.accepts = openAccepts(); s.accepts != nil {
-			s.follow()
-			s.accepts.mark()
-		}
+		s.beginAccepts()
 	}
 	s.since = time.Now()
 	return nil
@@ -96,15 +95,34 @@ func (s *Survey) discover() error {
 	return nil
 }
 
-// follow begins to count the accepts of the owners that there are now.
-func (s *Survey) follow() {
+// beginAccepts counts the accepts of the owners that there are now.
+func (s *Survey) beginAccepts() {
+	var pids []int
 	for _, space := range s.spaces {
-		for _, owners := range s.owners.Find(inodes(space.last)) {
-			for _, o := range owners {
-				s.accepts.follow(o.PID)
+		sockets := map[sock.Addr]int{}
+		for _, o := range space.last {
+			sockets[o.Addr]++
+		}
+		owners := s.owners.Find(inodes(space.last))
+		for _, o := range space.last {
+			if s.options.SharedAccepts && len(owners[o.Inode]) < 2 && sockets[o.Addr] < 2 {
+				continue
+			}
+			for _, owner := range owners[o.Inode] {
+				pids = append(pids, owner.PID)
 			}
 		}
 	}
+	if len(pids) == 0 && s.options.SharedAccepts {
+		return
+	}
+	if s.accepts = openAccepts(); s.accepts == nil {
+		return
+	}
+	for _, pid := range pids {
+		s.accepts.follow(pid)
+	}
+	s.accepts.mark()
 }
 
 func inodes(seen []backlog.Observation) []uint32 {
