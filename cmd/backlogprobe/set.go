@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -115,15 +116,23 @@ func (f *setFlags) set(row *survey.Row, filter []string) error {
 	}
 	defer s.Close()
 	var done []change
+	var failed error
 	for _, socket := range sockets(row) {
 		c, err := setLimit(socket, f.limit)
 		if err != nil {
-			return err
+			failed = err
+			break
 		}
 		done = append(done, c)
 		if !f.json {
 			f.printChange(c)
 		}
+	}
+	if len(done) == 0 {
+		return failed
+	}
+	if failed != nil {
+		failed = fmt.Errorf("%d of %d sockets were changed, then: %w", len(done), len(sockets(row)), failed)
 	}
 	var after *survey.Report
 	if crowded(done) {
@@ -136,15 +145,16 @@ func (f *setFlags) set(row *survey.Row, filter []string) error {
 		}
 	}
 	if f.json {
-		return writeJSON(struct {
+		err = writeJSON(struct {
 			Schema  string         `json:"schema"`
 			Changes []change       `json:"changes"`
 			After   *survey.Report `json:"after"`
 		}{survey.Schema, done, after}, terminal.IsTerminal(os.Stdout))
+		return cmp.Or(failed, err)
 	}
 	f.printOutcome(done, after)
 	f.printPermanent(row)
-	return nil
+	return failed
 }
 
 // settle is how long refused clients are waited for: they try again after 1 s.
