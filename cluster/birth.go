@@ -18,6 +18,12 @@ const (
 	envExec    = "ONCONN_EXEC"       // see execListener
 )
 
+// ownVariables are for one process alone, and not for those that it starts.
+var ownVariables = []string{
+	envWorker, envChannel, "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC",
+	"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID",
+}
+
 // born is what the environment said when this process started.
 var born struct {
 	worker  bool

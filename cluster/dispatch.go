@@ -12,7 +12,6 @@ import (
 	"onconn/accept"
 	"onconn/backlog"
 	"onconn/fdpass"
-	"onconn/listen"
 	"onconn/sock"
 )
 
@@ -34,6 +33,7 @@ type dispatcher struct {
 	paused  bool
 	loads   []Load  // scratch of choose
 	choice  []*seat // likewise
+	watch   func()  // has look called until nothing waits
 }
 
 // newDispatcher makes one that accepts nothing until a worker joins.
@@ -41,19 +41,23 @@ func newDispatcher(p *Primary) *dispatcher {
 	return &dispatcher{
 		loop: p.loop, log: p.log, policy: p.cfg.Policy(),
 		maxQueued: p.cfg.MaxQueued, maxActive: int64(p.cfg.MaxConns), paused: true,
+		watch: func() {},
 	}
 }
 
 // A seat is a worker's place at one listener.
 type seat struct {
-	worker   *Worker
-	queue    *fdpass.Queue
-	counters *listen.Counters
-	limit    int64     // of the queue
-	sent     int64     // connections put into the queue, ever
-	doubted  time.Time // since when the queue is empty and sent says otherwise
-	fullAt   int64     // what was queued when the kernel refused more; 0: it didn't
-	failed   time.Time // when the kernel refused for another reason
+	worker  *Worker
+	queue   *fdpass.Queue
+	line    *line
+	limit   int64     // of the queue
+	sent    int64     // connections put into the queue, ever
+	doubted time.Time // since when the queue is empty and sent says otherwise
+	fullAt  int64     // what was queued when the kernel refused more; 0: it didn't
+	failed  time.Time // when the kernel refused for another reason
+	taken   int64     // what it had taken at the last look
+	since   time.Time // since when something waits and nothing is taken
+	hung    bool
 }
 
 // A leaver is the queue of a worker that gets no more connections.
@@ -130,7 +134,7 @@ func (d *dispatcher) finish(fd sock.FD) {
 
 // join seats a worker. The descriptor is the end of its queue to give it, and
 // stays the dispatcher's.
-func (d *dispatcher) join(w *Worker, counters *listen.Counters) (sock.FD, error) {
+func (d *dispatcher) join(w *Worker, l *line) (sock.FD, error) {
 	q, err := fdpass.NewQueue()
 	if err != nil {
 		return sock.None, err
@@ -140,13 +144,18 @@ func (d *dispatcher) join(w *Worker, counters *listen.Counters) (sock.FD, error)
 		q.Close()
 		return sock.None, err
 	}
-	s := &seat{worker: w, queue: q, counters: counters, limit: int64(min(limit, d.maxQueued)), sent: counters.Accepted.Load()}
+	l.missed.Store(false)
 	d.mu.Lock()
-	i, _ := slices.BinarySearchFunc(d.seats, w.Slot, func(s *seat, slot int) int { return s.worker.Slot - slot })
-	d.seats = slices.Insert(d.seats, i, s)
+	d.enter(&seat{worker: w, queue: q, line: l, limit: int64(min(limit, d.maxQueued)), sent: l.Accepted.Load()})
 	d.refill()
 	d.mu.Unlock()
 	return q.ReceiveEnd(), nil
+}
+
+// enter adds a seat in the order of slots.
+func (d *dispatcher) enter(s *seat) {
+	i, _ := slices.BinarySearchFunc(d.seats, s.worker.Slot, func(s *seat, slot int) int { return s.worker.Slot - slot })
+	d.seats = slices.Insert(d.seats, i, s)
 }
 
 // leave ends a worker's seat. What it has not taken goes to others; if there are
@@ -157,6 +166,9 @@ func (d *dispatcher) leave(w *Worker, gone bool) {
 	d.seats = slices.DeleteFunc(d.seats, func(s *seat) bool {
 		if s.worker == w {
 			d.left = append(d.left, &leaver{worker: w, queue: s.queue})
+			if s.hung {
+				w.hangs(-1)
+			}
 			// The worker reads the end of the stream behind what is queued.
 			s.queue.SendEnd().Shutdown(unix.SHUT_WR)
 		}
@@ -254,7 +266,11 @@ func (d *dispatcher) place(r fdpass.Record) bool {
 		}
 		_, err := s.queue.Send([]fdpass.Record{r})
 		if err == nil {
+			if s.sent == s.line.Accepted.Load() {
+				s.since = time.Now()
+			}
 			s.sent++
+			d.watch()
 			r.FD.Close() // the one in the queue keeps the connection
 			return true
 		}
@@ -315,7 +331,10 @@ func (d *dispatcher) load(s *seat) (l Load, room bool) {
 	}
 	// In this order: a connection that moves meanwhile is seen twice, not never.
 	queue := s.queued(most)
-	l = Load{Slot: s.worker.Slot, Active: s.counters.Active.Load(), Queued: queue}
+	l = Load{Slot: s.worker.Slot, Active: s.line.Active.Load(), Queued: queue}
+	if s.awake(); s.hung {
+		return l, false
+	}
 	if !s.doubted.IsZero() {
 		d.later()
 	}
@@ -340,7 +359,7 @@ func (d *dispatcher) hasRoom() bool {
 // only when it says that there are too many: a record that was spoiled on the way
 // was never counted as taken. One that was taken this moment will be.
 func (s *seat) queued(most int64) int64 {
-	n := s.sent - s.counters.Accepted.Load()
+	n := s.sent - s.line.Accepted.Load()
 	switch {
 	case n < most || queued(s.queue) > 0:
 		s.doubted = time.Time{}
@@ -411,4 +430,16 @@ func (d *dispatcher) close() {
 		l.queue.Close()
 	}
 	d.sources, d.hand, d.seats, d.left = nil, nil, nil, nil
+}
+
+// onWait sets what is called when something waits for a worker.
+func (d *dispatcher) onWait(watch func()) { d.watch = watch }
+
+func (d *dispatcher) held(waiting map[*Worker]int64) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range d.seats {
+		waiting[s.worker] += queued(s.queue)
+	}
+	return len(d.hand)
 }

@@ -7,7 +7,6 @@ import (
 
 	"onconn/fdpass"
 	"onconn/internal/testleak"
-	"onconn/listen"
 )
 
 // Connections that never arrived don't count against a worker's limit for ever,
@@ -20,8 +19,8 @@ func TestCountOfSpoiledConnections(t *testing.T) {
 	}
 	defer q.Close()
 	synctest.Test(t, func(t *testing.T) {
-		var counters listen.Counters
-		s := &seat{queue: q, counters: &counters, sent: 3}
+		var l line
+		s := &seat{queue: q, line: &l, sent: 3}
 		if n := s.queued(4); n != 3 {
 			t.Errorf("below the limit it says %d, not what it sent", n)
 		}

@@ -74,7 +74,7 @@ func (s *self) open() (open []*listener) {
 // active is how many connections this worker holds.
 func (s *self) active() (n int64) {
 	for i := range maxListeners {
-		n += s.board.counters(i).Active.Load()
+		n += s.board.line(i).Active.Load()
 	}
 	return n
 }

@@ -9,10 +9,11 @@ const maxMessages = 1024
 // An eventQueue brings events to OnEvent in order. Telling what happens to a
 // worker never blocks, or a slow OnEvent could keep the primary from acting.
 type eventQueue struct {
-	mu     sync.Mutex
-	change sync.Cond // of all below
-	events []Event
-	closed bool
+	mu      sync.Mutex
+	change  sync.Cond // of all below
+	events  []Event
+	telling bool // f runs
+	closed  bool
 }
 
 func newEventQueue() *eventQueue {
@@ -21,15 +22,28 @@ func newEventQueue() *eventQueue {
 	return q
 }
 
-// push adds an event; a message waits while there are many.
+// push adds an event.
 func (q *eventQueue) push(e Event) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for e.Kind == Messaged && len(q.events) >= maxMessages && !q.closed {
-		q.change.Wait()
-	}
 	q.events = append(q.events, e)
 	q.change.Broadcast()
+}
+
+// wait is called when a message has been added, and waits while there are many.
+func (q *eventQueue) wait() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.events) >= maxMessages && !q.closed {
+		q.change.Wait()
+	}
+}
+
+// idle reports whether all events have been told.
+func (q *eventQueue) idle() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.events) == 0 && !q.telling
 }
 
 // close ends run when all events have been told.
@@ -48,7 +62,7 @@ func (q *eventQueue) run(f func(Event)) {
 			q.change.Wait()
 		}
 		events := q.events
-		q.events = nil
+		q.events, q.telling = nil, true
 		q.change.Broadcast()
 		q.mu.Unlock()
 		if len(events) == 0 {
@@ -57,5 +71,8 @@ func (q *eventQueue) run(f func(Event)) {
 		for _, e := range events {
 			f(e)
 		}
+		q.mu.Lock()
+		q.telling = false
+		q.mu.Unlock()
 	}
 }

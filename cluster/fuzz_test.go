@@ -20,7 +20,7 @@ import (
 // same thing when it says them again.
 func FuzzMessage(f *testing.F) {
 	for _, m := range []message{
-		{Op: opOnline, Version: 1},
+		{Op: opOnline, Version: protocolVersion},
 		{Op: opListen, Seq: 7, Key: &key{"tcp", ":80", 1}, Config: &listen.Config{Backlog: 5, V6Only: listen.On}, Mode: Shared},
 		{Op: opReply, Seq: 7, Line: 3, MaxConns: 5, Addr: &remoteAddr{Network: "vsock", CID: 2, Port: 3}},
 		{Op: opReply, Error: remoteErrorOf(&net.OpError{Op: "listen", Err: os.NewSyscallError("bind", unix.EADDRINUSE)})},
@@ -62,8 +62,8 @@ func FuzzMessage(f *testing.F) {
 
 // A primary doesn't fall for anything that a worker says, in any order.
 func FuzzHandle(f *testing.F) {
-	f.Add([]byte(`{"op":"online","version":1}`))
-	f.Add([]byte(`{"op":"listen","key":{"network":"unix","address":"@onconn-fuzz"},"config":{},"mode":1}`))
+	f.Add([]byte(`{"op":"online","version":2}`))
+	f.Add([]byte(`{"op":"listen","key":{"network":"unix","address":"@onconn-fuzz"},"config":{},"mode":"rr"}`))
 	f.Add([]byte(`{"op":"close","key":{"network":"unix","address":"@onconn-fuzz"}}`))
 	f.Add([]byte(`{"op":"done"}`))
 	f.Fuzz(func(t *testing.T, p []byte) {
@@ -102,18 +102,15 @@ func standIn(t *testing.T) (*Primary, *Worker) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { theirs.Close() })
-	w := &Worker{ID: 1, primary: p, exited: make(chan struct{})}
+	w := newWorker(p, 1, 0)
 	if w.channel, err = newChannel(ours); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.channel.close)
-	b, memory, err := newBoard()
-	if err != nil {
+	if w.board, err = newBoard(); err != nil {
 		t.Fatal(err)
 	}
-	memory.Close()
-	t.Cleanup(b.close)
-	w.board = b
+	t.Cleanup(w.board.close)
 	return p, w
 }
 

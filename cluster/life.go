@@ -3,120 +3,68 @@ package cluster
 import (
 	"syscall"
 	"time"
-
-	"onconn/sock"
 )
-
-// anySlot asks for the first slot that is free.
-const anySlot = -1
 
 // fork starts a worker in a slot.
 func (p *Primary) fork(slot int, env ...string) (*Worker, error) {
-	w, err := p.reserve(slot)
+	w, err := p.startWorker(slot, nil, env)
 	if err != nil {
 		return nil, err
 	}
-	pidfd, err := p.launch(w, env)
+	if !p.settle(w) {
+		p.vacate(w.Slot, !w.ExitedAfterDisconnect())
+	}
+	return w, nil
+}
+
+// startWorker starts a worker in a slot, in the place of the one before it, if
+// any. It has not got the slot yet: see settle and vacate. Where it can't be
+// started the slot is as it was, but for a restart that was due.
+func (p *Primary) startWorker(slot int, before *Worker, env []string) (*Worker, error) {
+	p.gate.RLock()
+	defer p.gate.RUnlock()
+	w, err := p.reserve(slot, before)
 	if err != nil {
-		p.release(w)
+		return nil, err
+	}
+	if err := p.launch(w, env); err != nil {
+		p.vacate(w.Slot, false)
+		p.attended.Done()
 		return nil, err
 	}
 	p.emit(Event{Kind: Forked, Worker: w})
-	go func() {
-		defer p.attended.Done()
-		p.attend(w, pidfd)
-	}()
-	if p.enter(w) { // Shutdown doesn't know of it
+	ending := p.enter(w)
+	p.follow(w)
+	if ending { // Shutdown doesn't know of it
 		p.retire(w)
 	}
 	return w, nil
 }
 
-// reserve takes a slot for a worker that is to be started. Shutdown waits for it
-// from then on.
-func (p *Primary) reserve(slot int) (*Worker, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch {
-	case !p.started:
-		return nil, errNotStarted
-	case p.ending:
-		return nil, errEnding
-	case slot == anySlot:
-		for slot = 0; p.taken[slot] || p.crashes[slot] != nil && p.crashes[slot].pending; slot++ {
-		}
-	case p.taken[slot]:
-		return nil, errTaken
-	}
-	p.taken[slot] = true
-	p.attended.Add(1)
-	p.lastID++
-	return &Worker{ID: p.lastID, Slot: slot, primary: p, exited: make(chan struct{})}, nil
-}
-
-// release undoes reserve.
-func (p *Primary) release(w *Worker) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.taken, w.Slot)
-	p.attended.Done()
-}
-
-// enter makes it one of the workers, and reports whether these are asked to go.
-func (p *Primary) enter(w *Worker) (ending bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if w.State() != StateDead {
-		p.workers[w.Slot] = w
-	}
-	return p.ending
-}
-
-// launch starts the process of w, whose first message already waits for it.
-func (p *Primary) launch(w *Worker, env []string) (pidfd sock.FD, err error) {
-	cmd, err := p.command(w.ID, w.Slot, env)
-	if err != nil {
-		return sock.None, err
-	}
-	ours, theirs, err := sock.Pair(sock.SeqPacket)
-	if err != nil {
-		return sock.None, err
-	}
-	defer theirs.Close()
-	if w.channel, err = newChannel(ours); err != nil {
-		return sock.None, err
-	}
-	b, memory, err := newBoard()
-	if err != nil {
-		w.channel.close()
-		return sock.None, err
-	}
-	defer memory.Close()
-	w.board = b
-	hello := message{Op: opHello, Version: protocolVersion, ID: w.ID, Drain: p.cfg.DrainTimeout}
-	if err = w.channel.send(hello, memory, p.bell); err == nil {
-		w.started = time.Now()
-		w.PID, pidfd, err = p.starter.start(cmd, theirs)
-	}
-	if err != nil {
-		w.channel.close()
-		w.board.close()
-		return sock.None, err
-	}
-	return pidfd, nil
+// follow attends to a worker from now on.
+func (p *Primary) follow(w *Worker) {
+	go func() {
+		defer p.attended.Done()
+		p.attend(w)
+	}()
+	p.running.Go(func() { p.awaitReady(w) })
 }
 
 // attend follows a worker until it is dead and buried.
-func (p *Primary) attend(w *Worker, pidfd sock.FD) {
+func (p *Primary) attend(w *Worker) {
 	said := make(chan error, 1)
 	go func() { said <- p.listenTo(w) }()
-	awaitExit(w.PID, pidfd)
-	status := w.reap()
+	awaitExit(w.PID, w.pidfd)
+	w.killRest()
 	w.channel.conn.SetReadDeadline(time.Now().Add(lastWords))
 	err := <-said
+	w.stderr.rest()
+	p.gate.RLock()
+	defer p.gate.RUnlock()
+	status := w.reap()
 	p.remove(w, w.ExitedAfterDisconnect())
 	p.emit(Event{Kind: Disconnected, Worker: w, Err: err})
-	p.emit(Event{Kind: Exited, Worker: w, Status: status})
+	p.emit(Event{Kind: Exited, Worker: w, Status: status, Stderr: w.stderr.tail()})
 	close(w.exited)
 	p.replace(w, status)
 }
@@ -133,6 +81,8 @@ func (p *Primary) listenTo(w *Worker) error {
 		p.log.Error("a worker broke the protocol and is killed", "worker", w.ID, "pid", w.PID, "err", err)
 		w.Kill(syscall.SIGKILL)
 	} else if w.State() == StateOnline {
+		p.gate.RLock()
+		defer p.gate.RUnlock()
 		p.leaveAll(w, true, false)
 		p.running.Go(func() { p.hurry(w, doneGrace) })
 	}
@@ -152,12 +102,13 @@ func (p *Primary) leaveAll(w *Worker, gone, forGood bool) {
 // remove takes a dead worker out of everything.
 func (p *Primary) remove(w *Worker, forGood bool) {
 	p.leaveAll(w, true, forGood)
-	w.channel.close()
 	w.bury()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.workers, w.Slot)
-	delete(p.taken, w.Slot)
+	delete(p.living, w)
+	if s := p.slots[w.Slot]; s.worker == w {
+		s.worker = nil
+	}
 }
 
 // all are the servers that are open.

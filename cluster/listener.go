@@ -16,6 +16,7 @@ import (
 // sockets that the primary made. It has what a *net.TCPListener has.
 type listener struct {
 	inner    *listen.Listener
+	line     *line
 	self     *self
 	limited  bool          // by MaxConns
 	finished chan struct{} // closed: it takes nothing more
@@ -42,12 +43,12 @@ func (s *self) listen(k key, cfg listen.Config, mode Mode) (net.Listener, error)
 		s.channel.send(message{Op: opClose, Key: &k})
 		return nil, err
 	}
-	return s.enter(inner, k, r.MaxConns > 0 || cfg.MaxConns > 0), nil
+	return s.enter(inner, k, r.Line, r.MaxConns > 0 || cfg.MaxConns > 0), nil
 }
 
 // enter makes the listener one of this worker's.
-func (s *self) enter(inner *listen.Listener, k key, limited bool) *listener {
-	l := &listener{inner: inner, self: s, limited: limited, finished: make(chan struct{}), closed: make(chan struct{})}
+func (s *self) enter(inner *listen.Listener, k key, n int, limited bool) *listener {
+	l := &listener{inner: inner, line: s.board.line(n), self: s, limited: limited, finished: make(chan struct{}), closed: make(chan struct{})}
 	l.finish = sync.OnceFunc(func() { close(l.finished) })
 	l.leave = sync.OnceFunc(func() {
 		close(l.closed)
@@ -69,7 +70,7 @@ func (s *self) enter(inner *listen.Listener, k key, limited bool) *listener {
 
 // adopt makes a listener of the descriptors in r, which it takes ownership of.
 func (s *self) adopt(r reply, cfg listen.Config) (ln *listen.Listener, err error) {
-	cfg.Counters = s.board.counters(r.Line)
+	cfg.Counters = &s.board.line(r.Line).Counters
 	if cfg.MaxConns == 0 || r.MaxConns > 0 && r.MaxConns < cfg.MaxConns {
 		cfg.MaxConns = r.MaxConns
 	}
@@ -112,9 +113,37 @@ func (s *self) freeIndex(k key) {
 // ring tells the primary that this worker has room, if it wants to know. It
 // costs a system call only then.
 func (s *self) ring() {
-	if s.board.header().wanted.CompareAndSwap(true, false) {
-		one := [8]byte{1}
-		s.bell.Write(one[:])
+	if w := &s.board.header().wanted; w.Load() && w.CompareAndSwap(true, false) {
+		s.toll()
+	}
+}
+
+// toll wakes the primary.
+func (s *self) toll() {
+	one := [8]byte{1}
+	s.bell.Write(one[:])
+}
+
+// wait notes that the program waits for a connection, and tells the primary if
+// that had missed it.
+func (l *listener) wait() {
+	l.line.waiting.Add(1)
+	l.here()
+}
+
+// here tells the primary that the program is in Accept, if that has missed it.
+func (l *listener) here() {
+	if m := &l.line.missed; m.Load() && l.line.waiting.Load() > 0 && m.CompareAndSwap(true, false) {
+		l.self.toll()
+	}
+}
+
+// answer answers a ping. In this order: a primary that misses somebody and sees no
+// answer yet need not ping again.
+func (s *self) answer() {
+	s.board.header().alive.Store(monotonic())
+	for _, l := range s.open() {
+		l.here()
 	}
 }
 
@@ -134,7 +163,9 @@ func (s *self) ringAfter(tell func()) func() {
 // over, and only then returns net.ErrClosed: a program that ends when its Accept
 // fails loses none of them.
 func (l *listener) Accept() (net.Conn, error) {
+	l.wait()
 	c, err := l.inner.Accept()
+	l.line.waiting.Add(-1)
 	if err != nil {
 		return nil, l.ended(err)
 	}
@@ -144,7 +175,9 @@ func (l *listener) Accept() (net.Conn, error) {
 
 // AcceptFD is Accept for a bare descriptor, as [listen.Listener.AcceptFD].
 func (l *listener) AcceptFD() (sock.FD, sock.Addr, error) {
+	l.wait()
 	fd, peer, err := l.inner.AcceptFD()
+	l.line.waiting.Add(-1)
 	if err != nil {
 		return sock.None, sock.Addr{}, l.ended(err)
 	}

@@ -65,6 +65,10 @@ var roles = map[string]func() error{
 	"fds":      fdsRole,
 	"asker":    askerRole,
 	"deaf":     deafRole,
+	"blocker":  blockerRole,
+	"late":     lateRole,
+	"dumb":     dumbRole,
+	"noisy":    noisyRole,
 	"quitter":  func() error { return fmt.Errorf("nothing to do") },
 }
 
@@ -189,6 +193,21 @@ func ask(t testing.TB, a net.Addr) int {
 	c := dial(t, a)
 	defer c.Close()
 	return readID(t, c)
+}
+
+// askOnce is ask for a goroutine of its own.
+func askOnce(addr string) error {
+	c, err := net.DialTimeout("tcp", addr, 10*time.Second)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	c.SetReadDeadline(time.Now().Add(20 * time.Second))
+	answer, err := io.ReadAll(c)
+	if err == nil && len(answer) == 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 func dial(t testing.TB, a net.Addr) net.Conn {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 
 // protocolVersion is what this package speaks on the channel. A worker built
 // with another one is refused.
-const protocolVersion = 1
+const protocolVersion = 2
 
 // MaxMessage bounds one message between primary and worker, in bytes of JSON.
 const MaxMessage = 64 << 10
@@ -30,9 +31,10 @@ type op string
 
 const (
 	// The primary sends these.
-	opHello      op = "hello"      // first, with the descriptors of scoreboard and bell
+	opHello      op = "hello"      // first, with the descriptors of scoreboard, bell and standard error
 	opReply      op = "reply"      // to listen, with the descriptors to accept from
 	opDisconnect op = "disconnect" // finish what you have, then go
+	opPing       op = "ping"       // answer on the scoreboard
 
 	// A worker sends these.
 	opOnline op = "online" // first
@@ -103,10 +105,33 @@ func (c *channel) send(m message, fds ...sock.FD) error {
 	return c.conn.SendMsg(p, fds...)
 }
 
+// trySend is send without waiting.
+func (c *channel) trySend(m message) error {
+	p, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	if !c.mu.TryLock() {
+		return os.ErrDeadlineExceeded
+	}
+	defer c.mu.Unlock()
+	c.conn.SetWriteDeadline(time.Now().Add(time.Millisecond))
+	return c.conn.SendMsg(p)
+}
+
+// wait blocks until there is something to receive, or the end.
+func (c *channel) wait() error {
+	raw, err := c.conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return waitReadable(raw)
+}
+
 // receive waits for one message. The caller owns the descriptors. It is for one
 // goroutine. The error is io.EOF when the peer has closed its end.
 func (c *channel) receive() (message, []sock.FD, error) {
-	var fds [2]sock.FD
+	var fds [4]sock.FD
 	n, nfd, err := c.conn.ReceiveMsg(c.buf, fds[:])
 	if err != nil {
 		return message{}, nil, err

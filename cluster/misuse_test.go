@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -189,25 +190,23 @@ func TestBrokenQueue(t *testing.T) {
 
 // A worker whose queue was full gets connections again when it has taken some.
 func TestFullQueueRecovers(t *testing.T) {
-	r := start(t, "name", cluster.Config{Workers: 2, MaxQueued: 10, Env: on("tcp", "127.0.0.1:0")})
-	a := r.listening(2)
+	r := start(t, "name", cluster.Config{Workers: 1, MaxQueued: 10, Env: on("tcp", "127.0.0.1:0")})
+	a := r.listening(1)
 	w := r.Workers()[0]
 	stop(t, w)
-	got := map[int]int{}
-	for range 30 { // round robin: 10 of them wait for the stopped one
+	var conns []net.Conn
+	for range 30 { // 10 of them fill the queue
 		c := dial(t, a)
 		defer c.Close()
-		c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-		var p [8]byte
-		c.Read(p[:])
+		conns = append(conns, c)
 	}
+	eventually(t, "the queue is full", func() bool { return r.Status().Workers[0].Queued == 10 })
 	w.Kill(syscall.SIGCONT)
-	eventually(t, "it has taken what waited", func() bool { return w.Stats().Accepted == 10 })
-	for range 20 {
-		got[ask(t, a)]++
+	for _, c := range conns {
+		readID(t, c)
 	}
-	if got[w.ID] != 10 {
-		t.Errorf("afterwards the workers got %v", got)
+	if got := w.Stats().Accepted; got != 30 {
+		t.Errorf("it has taken %d", got)
 	}
 }
 

@@ -33,3 +33,17 @@ func ParseMode(s string) (Mode, error) {
 	}
 	return 0, fmt.Errorf("unknown mode %q: it is rr, shared or reuseport", s)
 }
+
+// MarshalText writes the name that ParseMode reads.
+func (m Mode) MarshalText() ([]byte, error) {
+	if s, ok := modeNames[m]; ok {
+		return []byte(s), nil
+	}
+	return nil, fmt.Errorf("unknown %v", m)
+}
+
+// UnmarshalText reads what ParseMode reads.
+func (m *Mode) UnmarshalText(p []byte) (err error) {
+	*m, err = ParseMode(string(p))
+	return err
+}

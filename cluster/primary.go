@@ -5,20 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"onconn/accept"
+	"onconn/internal/sdnotify"
 	"onconn/listen"
 	"onconn/sock"
 )
@@ -71,6 +69,25 @@ type Config struct {
 	// were detached, or taken with AcceptFD, don't hold it.
 	DrainTimeout time.Duration
 
+	// ReadyTimeout is how long a new worker may take until it is [Ready], in
+	// Reload and Scale; 0: 30 s.
+	ReadyTimeout time.Duration
+	// Notify says that programs which know only LISTEN_FDS tell when they are
+	// ready, by READY=1 of sd_notify(3). Else they are after a second.
+	Notify bool
+
+	// HangAfter is how long a worker may take nothing of what waits for it, or
+	// not answer, before that is reported as [Hung]; 0: 1 s. Others get what
+	// waits for it much sooner.
+	HangAfter time.Duration
+	// KillHung is after how long such a worker is killed and replaced; 0: never.
+	KillHung time.Duration
+
+	// Inherited are listening sockets by name, as [Primary.Sockets] of a primary
+	// before this one gave them. They are used instead of new ones. Start owns
+	// them, and closes those that it has no use for.
+	Inherited map[string]sock.FD
+
 	// OnEvent, if not nil, is called for each event, one at a time. Messages
 	// from workers wait while it runs.
 	OnEvent func(Event)
@@ -87,11 +104,16 @@ type Address struct{ Network, Address string }
 const DefaultDrainTimeout = 10 * time.Second
 
 const (
-	defaultMaxQueued = 64
-	killAfter        = 2 * time.Second // from SIGTERM to SIGKILL
+	defaultReadyTimeout = 30 * time.Second
+	defaultHangAfter    = time.Second
+	defaultMaxQueued    = 64
+	killAfter           = 2 * time.Second // from SIGTERM to SIGKILL
 )
 
 var (
+	// ErrBusy: another Reload, Scale or Upgrade runs.
+	ErrBusy = errors.New("cluster: busy with another operation: try again when it is over")
+
 	errNotStarted = errors.New("cluster: the primary has not been started")
 	errStarted    = errors.New("cluster: a primary starts only once")
 	errEnding     = errors.New("the cluster is being shut down")
@@ -108,8 +130,11 @@ type Primary struct {
 	log      *slog.Logger
 	loop     *accept.Loop
 	bell     sock.FD // an eventfd that workers write to when they have room
-	stopLoop context.CancelFunc
+	stopLoop func()
 	starter  *starter
+	lookout  *lookout
+	notify   *sdnotify.Receiver // nil without Config.Notify
+	stopBeat chan struct{}
 	events   *eventQueue
 	null     *os.File       // the workers' standard input
 	kept     []*server      // of Config.Listen, in its order
@@ -117,17 +142,24 @@ type Primary struct {
 	running  sync.WaitGroup // the other goroutines
 	shutdown sync.Once
 
+	// gate is held for reading while something is done that an upgrade must not
+	// find half done; before all other locks. What holds it waits for no gate.
+	gate sync.RWMutex
+
 	opening sync.Mutex // one listener is opened or closed at a time; before mu
 
 	mu       sync.Mutex
 	servers  map[key]*server
-	workers  map[int]*Worker // by slot
-	taken    map[int]bool    // slots of these, and of those that are being started
-	crashes  map[int]*backoff
+	slots    map[int]*slot
+	living   map[*Worker]bool
 	lastID   int
+	doing    string // what operation runs: one at a time
+	upgrades int
+	began    time.Time
 	ready    bool // some worker was of use once
 	failed   int  // workers that ended before any was
 	failure  chan error
+	relays   map[*relay]bool
 	started  bool
 	ending   bool
 	deadline time.Time // of the end
@@ -156,8 +188,17 @@ func New(cfg Config) (*Primary, error) {
 	if cfg.DrainTimeout == 0 {
 		cfg.DrainTimeout = DefaultDrainTimeout
 	}
-	if cfg.MaxConns < 0 || cfg.MaxQueued < 0 || cfg.DrainTimeout < 0 {
-		return nil, errors.New("cluster: MaxConns, MaxQueued and DrainTimeout can't be negative")
+	if cfg.ReadyTimeout == 0 {
+		cfg.ReadyTimeout = defaultReadyTimeout
+	}
+	if cfg.HangAfter == 0 {
+		cfg.HangAfter = defaultHangAfter
+	}
+	if cfg.MaxConns < 0 || cfg.MaxQueued < 0 || cfg.DrainTimeout < 0 || cfg.ReadyTimeout < 0 || cfg.HangAfter < 0 || cfg.KillHung < 0 {
+		return nil, errors.New("cluster: limits and times can't be negative")
+	}
+	if cfg.KillHung > 0 && cfg.KillHung < cfg.HangAfter {
+		return nil, fmt.Errorf("cluster: KillHung, %v, is before HangAfter, %v, when a hang is noticed", cfg.KillHung, cfg.HangAfter)
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
@@ -176,8 +217,8 @@ func New(cfg Config) (*Primary, error) {
 	}
 	return &Primary{
 		cfg: cfg, log: cfg.Logger,
-		servers: map[key]*server{}, workers: map[int]*Worker{}, crashes: map[int]*backoff{},
-		events: newEventQueue(), taken: map[int]bool{}, failure: make(chan error, 1),
+		servers: map[key]*server{}, slots: map[int]*slot{}, living: map[*Worker]bool{},
+		bell: sock.None, events: newEventQueue(), failure: make(chan error, 1), relays: map[*relay]bool{},
 	}, nil
 }
 
@@ -231,9 +272,10 @@ func (p *Primary) Start(ctx context.Context) error {
 		return err
 	}
 	p.mu.Lock()
-	p.started = true
+	p.started, p.began = true, time.Now()
 	p.mu.Unlock()
 	err := p.openAll(ctx)
+	p.closeInherited()
 	for i := 0; err == nil && i < p.cfg.Workers; i++ {
 		_, err = p.fork(anySlot)
 	}
@@ -247,22 +289,57 @@ func (p *Primary) Start(ctx context.Context) error {
 // and again before any of them was of use. Shutdown is still to be called.
 func (p *Primary) Failed() <-chan error { return p.failure }
 
+// begin makes what a primary needs before it opens a listener.
 func (p *Primary) begin() (err error) {
+	defer func() {
+		if err != nil {
+			p.giveUp()
+		}
+	}()
 	if p.null, err = os.Open(os.DevNull); err != nil {
 		return err
 	}
-	if p.bell, err = newBell(); err != nil {
-		p.null.Close()
+	if p.bell == sock.None {
+		if p.bell, err = newBell(); err != nil {
+			return err
+		}
+	}
+	if p.cfg.Notify {
+		if p.notify, err = sdnotify.New(); err != nil {
+			return err
+		}
+	}
+	if p.lookout, err = newLookout(); err != nil {
 		return err
 	}
 	if err = p.beginLoop(); err != nil {
-		p.bell.Close()
-		p.null.Close()
 		return err
 	}
 	p.starter = newStarter()
+	p.stopBeat = make(chan struct{})
+	p.running.Go(func() { p.beat(p.stopBeat) })
 	p.running.Go(func() { p.events.run(p.cfg.OnEvent) })
+	if p.notify != nil {
+		p.running.Go(p.heed)
+	}
 	return nil
+}
+
+// giveUp closes what begin has made.
+func (p *Primary) giveUp() {
+	if p.loop != nil {
+		p.loop.Close()
+	}
+	if p.lookout != nil {
+		p.lookout.close()
+	}
+	if p.notify != nil {
+		p.notify.Close()
+	}
+	if p.bell != sock.None {
+		p.bell.Close()
+	}
+	p.null.Close() // does nothing if it is nil
 }
 
 func newBell() (sock.FD, error) {
@@ -280,17 +357,26 @@ func (p *Primary) beginLoop() (err error) {
 		p.room()
 	})
 	if err != nil {
-		p.loop.Close()
 		return err
 	}
+	p.runLoop()
+	return nil
+}
+
+// runLoop runs the accept loop until stopLoop, which waits for its end.
+func (p *Primary) runLoop() {
 	ctx, stop := context.WithCancel(context.Background())
-	p.stopLoop = stop
-	p.running.Go(func() {
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
 		if err := p.loop.Run(ctx); err != nil && ctx.Err() == nil {
 			p.log.Error("the accept loop has ended", "err", err)
 		}
-	})
-	return nil
+	}()
+	p.stopLoop = func() {
+		stop()
+		<-over
+	}
 }
 
 func (p *Primary) openAll(ctx context.Context) error {
@@ -316,13 +402,6 @@ func (p *Primary) Fork(env ...string) (*Worker, error) {
 	return p.fork(anySlot, env...)
 }
 
-// Workers are those that live, by slot.
-func (p *Primary) Workers() []*Worker {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.SortedFunc(maps.Values(p.workers), func(a, b *Worker) int { return a.Slot - b.Slot })
-}
-
 // Addrs are where the listeners of Config.Listen listen, in that order. It may
 // be called after Start and before Shutdown.
 func (p *Primary) Addrs() (addrs []net.Addr) {
@@ -330,43 +409,4 @@ func (p *Primary) Addrs() (addrs []net.Addr) {
 		addrs = append(addrs, s.sharing.address())
 	}
 	return addrs
-}
-
-// command is what a worker in that slot runs.
-func (p *Primary) command(id, slot int, env []string) (command, error) {
-	c := command{
-		path: p.cfg.Exec, dir: p.cfg.Dir, id: id,
-		args: append([]string{p.cfg.Exec}, p.cfg.Args...),
-		out:  [3]*os.File{p.null, p.cfg.Stdout, p.cfg.Stderr},
-	}
-	c.env = environment(os.Environ(), p.cfg.Env, env)
-	if p.cfg.Mode == RoundRobin {
-		return c, nil
-	}
-	for i, s := range p.kept {
-		fd, err := s.forListenFDs(slot)
-		if err != nil {
-			return command{}, err
-		}
-		c.listen = append(c.listen, inherited{fd, fmt.Sprintf("listen%d", i)})
-	}
-	return c, nil
-}
-
-// environment joins lists of variables, of which later ones win, without those
-// that are for this process alone.
-func environment(lists ...[]string) (env []string) {
-	at := map[string]int{envWorker: -1, envChannel: -1, "LISTEN_PID": -1, "LISTEN_FDS": -1, "LISTEN_FDNAMES": -1, "LISTEN_PIDFDID": -1}
-	for _, v := range slices.Concat(lists...) {
-		name, _, _ := strings.Cut(v, "=")
-		i, ok := at[name]
-		switch {
-		case !ok:
-			at[name] = len(env)
-			env = append(env, v)
-		case i >= 0:
-			env[i] = v
-		}
-	}
-	return env
 }

@@ -7,35 +7,37 @@ import (
 	"time"
 )
 
-// backoff spaces the restarts of a slot whose workers end by themselves.
-type backoff struct {
-	delay   time.Duration
-	pending bool // a restart is due
-}
-
 const (
 	firstDelay = 100 * time.Millisecond
 	maxDelay   = 10 * time.Second
+	// maxDelayAlone is the longest delay where no worker is left.
+	maxDelayAlone = time.Second
 	// stable is the age from which on a worker's end starts a new count.
 	stable = 10 * time.Second
+	// looping is from how many deaths in a row on they are called a crash loop.
+	looping = 3
 )
 
-// next is the time until the restart: at once for a worker that was stable,
-// then doubling, with a quarter of jitter so that slots don't restart in step.
-func (b *backoff) next(age time.Duration) time.Duration {
+// next is the time until the restart after a worker of that age: at once for
+// one that was stable, then doubling up to most, with a quarter of jitter so that
+// slots don't restart in step.
+func (s *slot) next(age, most time.Duration) time.Duration {
 	if age >= stable {
-		b.delay = 0
+		s.delay, s.crashes = 0, 0
 		return 0
 	}
-	b.delay = min(max(2*b.delay, firstDelay), maxDelay)
-	return b.delay + rand.N(b.delay/4)
+	s.crashes++
+	s.delay = min(max(2*s.delay, firstDelay), maxDelay)
+	delay := min(s.delay, most)
+	return delay + rand.N(delay/4)
 }
 
 // replace starts a successor for a worker that ended by itself.
 func (p *Primary) replace(w *Worker, status syscall.WaitStatus) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ending || w.ExitedAfterDisconnect() {
+	s := p.slots[w.Slot]
+	if p.ending || w.ExitedAfterDisconnect() || s.starting || s.worker != nil {
 		return
 	}
 	age := time.Since(w.started)
@@ -43,40 +45,66 @@ func (p *Primary) replace(w *Worker, status syscall.WaitStatus) {
 	if !p.ready {
 		p.failed++
 		if p.failed >= max(3, p.cfg.Workers) {
+			err := fmt.Errorf("no worker stays: the last of %d ended after %v with %s%s",
+				p.failed, age.Round(time.Millisecond), Describe(status), w.wrote())
 			select {
-			case p.failure <- fmt.Errorf("no worker stays: the last of %d ended after %v with %s",
-				p.failed, age.Round(time.Millisecond), Describe(status)):
+			case p.failure <- err:
 			default:
 			}
 			return
 		}
 	}
-	b := p.crashes[w.Slot]
-	if b == nil {
-		b = &backoff{}
-		p.crashes[w.Slot] = b
-	}
-	delay := b.next(age)
-	b.pending = true
+	delay := s.next(age, p.longestLocked())
 	p.log.Warn("a worker has ended and will be replaced", "worker", w.ID, "pid", w.PID,
 		"status", Describe(status), "in", delay.Round(time.Millisecond))
-	time.AfterFunc(delay, func() { p.restart(w.Slot, b) })
+	if s.crashes >= looping {
+		p.log.Error("workers of a slot end again and again", "slot", w.Slot, "times", s.crashes,
+			"status", Describe(status), "stderr", w.stderr.tail())
+		p.emit(Event{Kind: CrashLoop, Worker: w, Status: status, Stderr: w.stderr.tail(), Crashes: s.crashes})
+	}
+	p.restartLocked(w.Slot, delay)
 }
 
-func (p *Primary) restart(slot int, b *backoff) {
-	p.mu.Lock()
-	b.pending = false
-	p.mu.Unlock()
-	_, err := p.fork(slot)
-	if err == nil || err == errEnding || err == errTaken {
+// longestLocked is how long a restart may be put off: with nobody left, clients
+// wait for it.
+func (p *Primary) longestLocked() time.Duration {
+	if len(p.living) > 0 {
+		return maxDelay
+	}
+	return maxDelayAlone
+}
+
+// restartLocked starts a worker in a slot when the delay is over.
+func (p *Primary) restartLocked(n int, delay time.Duration) {
+	s := p.slots[n]
+	var due *time.Timer
+	due = time.AfterFunc(delay, func() {
+		p.mu.Lock()
+		mine := s.due == due // else somebody was faster
+		p.mu.Unlock()
+		if mine {
+			p.restart(n)
+		}
+	})
+	s.due = due
+}
+
+// restart starts a worker in a slot whose last one has ended.
+func (p *Primary) restart(n int) {
+	_, err := p.fork(n)
+	if err == errEnding || err == errTaken {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delay := b.next(0)
-	b.pending = true
-	p.log.Error("cannot start a worker", "slot", slot, "err", err, "again in", delay.Round(time.Millisecond))
-	time.AfterFunc(delay, func() { p.restart(slot, b) })
+	s := p.slots[n]
+	if err == nil {
+		s.restarts++
+		return
+	}
+	delay := s.next(0, p.longestLocked())
+	p.log.Error("cannot start a worker", "slot", n, "err", err, "again in", delay.Round(time.Millisecond))
+	p.restartLocked(n, delay)
 }
 
 // wasUseful reports whether it ever had a listener.

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"onconn/sock"
 )
 
@@ -18,6 +20,8 @@ type self struct {
 	channel  *channel
 	board    *board
 	bell     sock.FD // tells the primary that there is room
+	pipe     sock.FD // what this process writes to its standard error, for the primary
+	stderr   sock.FD // the primary's
 	drain    time.Duration
 	ending   chan struct{} // closed: no new connections
 	draining chan struct{} // closed: nothing waits any more either
@@ -76,7 +80,7 @@ func (s *self) greet() error {
 	}
 	s.channel.conn.SetReadDeadline(time.Time{})
 	switch {
-	case m.Op != opHello || len(fds) != 2:
+	case m.Op != opHello || len(fds) != 4:
 		closeAll(fds)
 		return fmt.Errorf("it began with %q and %d descriptors", m.Op, len(fds))
 	case m.Version != protocolVersion:
@@ -84,7 +88,7 @@ func (s *self) greet() error {
 		return fmt.Errorf("it speaks version %d of the channel, this worker %d: build both with the same onconn",
 			m.Version, protocolVersion)
 	}
-	s.id, s.drain, s.bell = m.ID, m.Drain, fds[1]
+	s.id, s.drain, s.bell, s.pipe, s.stderr = m.ID, m.Drain, fds[1], fds[2], fds[3]
 	s.board, err = openBoard(fds[0])
 	fds[0].Close()
 	if err != nil {
@@ -108,6 +112,8 @@ func (s *self) serve() {
 			continue
 		case opDisconnect:
 			s.end()
+		case opPing:
+			s.answer()
 		case opUser:
 			s.hear(m.Data)
 		}
@@ -191,6 +197,7 @@ func (s *self) orphaned(err error) {
 	}
 	clear(s.replies)
 	s.mu.Unlock()
+	s.keepStderr()
 	s.end()
 	select {
 	case <-s.done:
@@ -198,6 +205,20 @@ func (s *self) orphaned(err error) {
 	}
 	time.Sleep(orphanGrace)
 	os.Exit(0)
+}
+
+// keepStderr goes on writing to where the primary had relayed it. This process
+// holds the pipe's other end too, so that it was never broken.
+func (s *self) keepStderr() {
+	unix.Dup3(int(s.stderr), 2, 0)
+	var buf [4096]byte
+	for {
+		n, err := s.pipe.Read(buf[:])
+		if n <= 0 || err != nil {
+			return
+		}
+		s.stderr.Write(buf[:n])
+	}
 }
 
 // orphanGrace is how long a worker without a primary and without connections

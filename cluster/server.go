@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"onconn/listen"
 	"onconn/sock"
@@ -14,7 +15,8 @@ type server struct {
 	mode Mode
 	keep bool // the primary opened it by itself: it stays without workers
 
-	sharing sharing
+	sharing  sharing
+	watching atomic.Bool // look is due
 
 	mu      sync.Mutex      // over all below, and over sharing's methods but room
 	seated  map[*Worker]int // the line on its board
@@ -32,7 +34,9 @@ func (p *Primary) open(ctx context.Context, k key, cfg listen.Config, mode Mode)
 	if err != nil {
 		return nil, err
 	}
-	return &server{key: k, mode: mode, sharing: sh, seated: map[*Worker]int{}, slots: map[int]bool{}}, nil
+	s := &server{key: k, mode: mode, sharing: sh, seated: map[*Worker]int{}, slots: map[int]bool{}}
+	sh.onWait(s.watch)
+	return s, nil
 }
 
 // provide answers a worker that asks for a listener. An error means that its
@@ -125,7 +129,7 @@ func (s *server) seat(w *Worker) (reply message, fds []sock.FD, err error) {
 	if err != nil {
 		return message{}, nil, err
 	}
-	ours, err := s.sharing.join(w, w.board.counters(line))
+	ours, err := s.sharing.join(w, w.board.line(line))
 	if err != nil {
 		w.freeLine(line)
 		return message{}, nil, err
@@ -158,9 +162,19 @@ func (s *server) leave(w *Worker, gone, forGood bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.unseat(w, gone)
-	if forGood {
+	if forGood && !s.slotSeated(w.Slot) {
 		delete(s.slots, w.Slot)
 	}
+}
+
+// slotSeated reports whether a worker of that slot takes connections.
+func (s *server) slotSeated(slot int) bool {
+	for w := range s.seated {
+		if w.Slot == slot {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *server) unseat(w *Worker, gone bool) {

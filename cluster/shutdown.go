@@ -94,10 +94,17 @@ func waiting(servers []*server) (n int64) {
 // finish gives up what begin has opened.
 func (p *Primary) finish() {
 	p.stopLoop()
+	close(p.stopBeat)
+	if p.notify != nil {
+		p.notify.Close()
+	}
 	p.events.close()
 	p.running.Wait()
-	p.loop.Close()
-	p.bell.Close()
+	p.mu.Lock()
+	for r := range p.relays { // of processes that outlived their worker
+		r.close()
+	}
+	p.mu.Unlock()
 	p.starter.stop()
-	p.null.Close()
+	p.giveUp()
 }

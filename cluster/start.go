@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"onconn/internal/epoll"
 	"onconn/sock"
 )
 
@@ -35,13 +36,14 @@ func (s *starter) stop() { close(s.jobs) }
 
 // A command is what a worker runs.
 type command struct {
-	path   string
-	args   []string // with the name
-	dir    string
-	env    []string // without what start adds
-	out    [3]*os.File
-	id     int
-	listen []inherited
+	path    string
+	args    []string // with the name
+	dir     string
+	env     []string // without what start adds
+	in, out *os.File
+	err     sock.FD
+	id      int
+	listen  []inherited
 }
 
 // inherited is a listening socket for a program that knows LISTEN_FDS.
@@ -54,7 +56,7 @@ type inherited struct {
 // caller's. The result is the process's number and a pidfd, which the caller
 // owns, or None where the kernel has none (before 5.4).
 func (s *starter) start(c command, channel sock.FD) (pid int, pidfd sock.FD, err error) {
-	fds := []uintptr{c.out[0].Fd(), c.out[1].Fd(), c.out[2].Fd()}
+	fds := []uintptr{c.in.Fd(), c.out.Fd(), uintptr(c.err)}
 	for _, l := range c.listen {
 		fds = append(fds, uintptr(l.fd))
 	}
@@ -95,10 +97,10 @@ func (s *starter) start(c command, channel sock.FD) (pid int, pidfd sock.FD, err
 	return pid, sock.FD(raw), nil
 }
 
-// awaitExit blocks until the process has exited, and doesn't reap it. It takes
-// ownership of pidfd.
+// awaitExit blocks until the process has exited, and doesn't reap it. pidfd stays
+// the caller's.
 func awaitExit(pid int, pidfd sock.FD) {
-	if pidfd >= 0 && waitReadable(pidfd) {
+	if pidfd != sock.None && awaitPidfd(pidfd) == nil {
 		return
 	}
 	for {
@@ -119,19 +121,25 @@ func waitStatus(pid int) (status syscall.WaitStatus) {
 	}
 }
 
-// waitReadable blocks in the runtime's poller, where wait4 would hold a thread,
-// until the process behind pidfd has exited, and reports whether that worked.
-func waitReadable(pidfd sock.FD) bool {
-	unix.SetNonblock(int(pidfd), true) // else the file isn't pollable
-	f := os.NewFile(uintptr(pidfd), "pidfd")
+// awaitPidfd blocks in the runtime's poller, where wait4 would hold a thread,
+// until the process behind pidfd has exited.
+func awaitPidfd(pidfd sock.FD) error {
+	dup, err := pidfd.Dup() // a file wants a descriptor of its own
+	if err != nil {
+		return err
+	}
+	unix.SetNonblock(int(dup), true) // else the file isn't pollable
+	f := os.NewFile(uintptr(dup), "pidfd")
 	defer f.Close()
 	raw, err := f.SyscallConn()
 	if err != nil {
-		return false
+		return err
 	}
-	return nil == raw.Read(func(fd uintptr) bool {
-		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		n, err := unix.Poll(p, 0)
-		return n != 0 && err != unix.EINTR
-	})
+	return waitReadable(raw)
+}
+
+// waitReadable blocks in the runtime's poller until there is something to read, or
+// the end.
+func waitReadable(raw syscall.RawConn) error {
+	return raw.Read(func(fd uintptr) bool { return epoll.Readable(sock.FD(fd)) })
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"onconn/sock"
 )
 
 // A State is where a worker is in its life.
@@ -44,17 +46,31 @@ type Worker struct {
 	primary *Primary
 	channel *channel
 	board   *board
+	stderr  *relay
+	pidfd   sock.FD // None where the kernel has none (before 5.4)
 	started time.Time
+	before  *Worker       // who had the slot when it was started
+	ready   chan struct{} // closed when it takes connections: see isReady
 	exited  chan struct{} // closed when it has exited and been waited for
 
 	mu     sync.Mutex
 	state  State
-	spoken bool   // it knows this package
-	asked  bool   // the primary disconnected it
-	reaped bool   // its number may be another process's
-	idle   bool   // it said that it has nothing left
-	lines  []bool // of the board: in use
-	final  Stats  // when it is dead
+	said   bool               // it is ready, by sd_notify
+	spoken bool               // it knows this package
+	asked  bool               // the primary disconnected it
+	reaped bool               // its number may be another process's
+	idle   bool               // it said that it has nothing left
+	lines  []bool             // of the board: in use
+	final  Stats              // when it is dead
+	status syscall.WaitStatus // likewise
+	pulse  pulse
+}
+
+func newWorker(p *Primary, id, slot int) *Worker {
+	return &Worker{
+		ID: id, Slot: slot, primary: p, pidfd: sock.None,
+		ready: make(chan struct{}), exited: make(chan struct{}),
+	}
 }
 
 // Stats are a worker's counters, summed over its listeners.
@@ -107,14 +123,26 @@ func (w *Worker) Kill(sig syscall.Signal) error {
 	return syscall.Kill(pid, sig)
 }
 
-// reap waits for a process that has exited. What it left in its process group
-// ends too, or could go on listening.
-func (w *Worker) reap() syscall.WaitStatus {
+// killRest ends what a process that has exited left in its process group, which
+// could go on listening.
+func (w *Worker) killRest() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	syscall.Kill(-w.PID, syscall.SIGKILL)
-	w.reaped = true
-	return waitStatus(w.PID)
+}
+
+// reap waits for a process that has exited.
+func (w *Worker) reap() syscall.WaitStatus {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reaped, w.status = true, waitStatus(w.PID)
+	return w.status
+}
+
+func (w *Worker) exitStatus() syscall.WaitStatus {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.status
 }
 
 func (w *Worker) hasSpoken() bool {
@@ -135,13 +163,9 @@ func (w *Worker) Done() <-chan struct{} { return w.exited }
 // serve handles the worker's messages until its channel ends.
 func (w *Worker) serve() error {
 	for {
-		m, fds, err := w.channel.receive()
-		if err == nil && len(fds) > 0 {
-			closeAll(fds)
-			err = errors.New("a worker may not send descriptors")
-		}
+		err := w.channel.wait()
 		if err == nil {
-			err = w.handle(m)
+			err = w.next()
 		}
 		switch {
 		case err == nil:
@@ -151,6 +175,25 @@ func (w *Worker) serve() error {
 			return err
 		}
 	}
+}
+
+// next receives a message and does what it asks.
+func (w *Worker) next() error {
+	p := w.primary
+	p.gate.RLock()
+	m, fds, err := w.channel.receive()
+	if err == nil && len(fds) > 0 {
+		closeAll(fds)
+		err = errors.New("a worker may not send descriptors")
+	}
+	if err == nil {
+		err = w.handle(m)
+	}
+	p.gate.RUnlock()
+	if err == nil && m.Op == opUser {
+		p.events.wait()
+	}
+	return err
 }
 
 // handle does what one message asks. An error means that the worker doesn't
@@ -201,7 +244,7 @@ func (w *Worker) takeLine() (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, used := range w.lines {
-		if !used && w.board.counters(i).Active.Load() == 0 {
+		if !used && w.board.line(i).Active.Load() == 0 {
 			w.lines[i] = true
 			return i, nil
 		}
@@ -231,7 +274,7 @@ func (w *Worker) Stats() Stats {
 
 func (w *Worker) stats() (s Stats) {
 	for i := range w.lines {
-		c := w.board.counters(i)
+		c := w.board.line(i)
 		s.Accepted += c.Accepted.Load()
 		s.Active += c.Active.Load()
 	}
@@ -240,10 +283,14 @@ func (w *Worker) stats() (s Stats) {
 
 // bury marks it dead and lets go of what it shared with the primary.
 func (w *Worker) bury() {
+	w.channel.close()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.final = w.stats()
 	w.final.Active = 0
 	w.state = StateDead
 	w.board.close()
+	if w.pidfd != sock.None {
+		w.pidfd.Close()
+	}
 }

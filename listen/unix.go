@@ -3,6 +3,7 @@ package listen
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -37,6 +38,24 @@ func (c Config) listenUnix(network, name string) (*Listener, error) {
 	}
 	l.file = file
 	return l, nil
+}
+
+// ClaimFile makes Close unlink the file that the unix socket is bound to, as of a
+// listener that has made it: for a process that goes on with an adopted socket
+// ([Config.Own]). It does nothing for other sockets. ENOENT: the file is gone.
+func (l *Listener) ClaimFile() error {
+	a, ok := l.addr.(*net.UnixAddr)
+	if !ok || a.Name == "" || a.Name[0] == '@' {
+		return nil
+	}
+	file, err := claim(a.Name, 0)
+	if err != nil {
+		return l.opError("claim", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.file = file
+	return nil
 }
 
 // checkUnixName finds what the kernel would cut or refuse, with a better word.

@@ -1,0 +1,78 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+
+	"onconn/listen"
+	"onconn/sock"
+)
+
+// Sockets are the listening sockets by a name that says what they are for: what
+// Config.Inherited of a later primary takes. The descriptors stay the primary's.
+// Names have only the characters that FDNAME of sd_pid_notify_with_fds(3) allows.
+func (p *Primary) Sockets() map[string]sock.FD {
+	sockets := map[string]sock.FD{}
+	for _, s := range p.all() {
+		s.mu.Lock()
+		if !s.shut && !s.stopped {
+			for slot, ln := range s.sharing.sockets() {
+				sockets[socketName(s.key, slot)] = ln.Descriptor()
+			}
+		}
+		s.mu.Unlock()
+	}
+	return sockets
+}
+
+func socketName(k key, slot int) string {
+	return "onconn-" + url.QueryEscape(fmt.Sprintf("%s %s %d %d", k.Network, k.Address, k.Index, slot))
+}
+
+// listen opens the socket of a slot, or takes the one that was inherited.
+func (p *Primary) listen(ctx context.Context, cfg listen.Config, network, address string, k key, slot int) (*listen.Listener, error) {
+	p.mu.Lock()
+	name := socketName(k, slot)
+	fd, ok := p.cfg.Inherited[name]
+	delete(p.cfg.Inherited, name)
+	p.mu.Unlock()
+	if !ok {
+		return cfg.Listen(ctx, network, address)
+	}
+	ln, err := cfg.Own(fd)
+	if err != nil {
+		fd.Close()
+		return nil, err
+	}
+	if err := ln.ClaimFile(); err != nil {
+		p.log.Warn("the file of an inherited unix socket will be left", "address", address, "err", err)
+	}
+	return ln, nil
+}
+
+// inheritedSlots are those whose sockets of k were inherited.
+func (p *Primary) inheritedSlots(k key) (slots []int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for left, slot := len(p.cfg.Inherited), 0; left > 0 && slot < maxSlots; slot++ {
+		if _, ok := p.cfg.Inherited[socketName(k, slot)]; ok {
+			slots = append(slots, slot)
+			left--
+		}
+	}
+	return slots
+}
+
+// maxSlots is more than there are workers.
+const maxSlots = 4096
+
+// closeInherited closes what nobody had use for.
+func (p *Primary) closeInherited() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name, fd := range p.cfg.Inherited {
+		fd.Close()
+		delete(p.cfg.Inherited, name)
+	}
+}

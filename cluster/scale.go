@@ -1,0 +1,85 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Scale changes the number of workers to n, at least 1. New ones are waited for
+// until they are ready; if one never is, those that are stay, and Scale returns an
+// error. Of too many those in the highest slots are disconnected, and what they
+// have not taken goes to others. Scale doesn't wait for their end.
+func (p *Primary) Scale(ctx context.Context, n int) error {
+	if n < 1 {
+		return errors.New("cluster: scale: it takes at least 1 worker")
+	}
+	end, err := p.operate("scale")
+	if err != nil {
+		return err
+	}
+	defer end()
+	p.mu.Lock()
+	used := p.usedLocked()
+	p.mu.Unlock()
+	if n >= len(used) {
+		return p.grow(ctx, n-len(used))
+	}
+	return p.shrink(used[n:])
+}
+
+func (p *Primary) grow(ctx context.Context, more int) (err error) {
+	var fresh []*Worker
+	for range more {
+		w, e := p.startWorker(anySlot, nil, nil)
+		if e != nil {
+			err = e
+			break
+		}
+		fresh = append(fresh, w)
+	}
+	ready := 0
+	for _, w := range fresh {
+		if e := p.install(ctx, w, false); e != nil {
+			err = errors.Join(err, e)
+			continue
+		}
+		ready++
+	}
+	if err != nil {
+		return fmt.Errorf("cluster: scale: %d of %d new workers are ready: %w", ready, more, err)
+	}
+	return nil
+}
+
+func (p *Primary) shrink(slots []int) error {
+	p.mu.Lock()
+	var leaving []*Worker
+	for _, n := range slices.Backward(slots) {
+		if w := p.slots[n].worker; w != nil {
+			leaving = append(leaving, w)
+		}
+	}
+	p.mu.Unlock()
+	for _, w := range leaving {
+		if p.cfg.Mode == ReusePort && !w.hasSpoken() && len(p.kept) > 0 {
+			return errors.New("cluster: scale: in reuseport mode the socket of a program that knows only LISTEN_FDS " +
+				"can't be taken over without losing what waits there: start anew with fewer workers")
+		}
+	}
+	p.mu.Lock()
+	for _, n := range slots {
+		if s := p.slots[n]; s.due != nil {
+			s.due.Stop()
+			s.due = nil
+		}
+	}
+	p.mu.Unlock()
+	p.gate.RLock()
+	defer p.gate.RUnlock()
+	for _, w := range leaving {
+		p.retire(w)
+	}
+	return nil
+}
