@@ -41,6 +41,10 @@ type Option func(*Listener)
 // since it pauses or has no descriptor left, is handed on to the others.
 func Shared() Option { return func(ls *Listener) { ls.shared = true } }
 
+// Paused adds the source paused, as if [Listener.Pause] had been called: nothing is
+// accepted until Resume.
+func Paused() Option { return func(ls *Listener) { ls.paused.Store(true) } }
+
 // AfterBurst has f called after each burst in which the source yielded
 // connections, when their callbacks have returned.
 func AfterBurst(f func()) Option { return func(ls *Listener) { ls.afterBurst = f } }

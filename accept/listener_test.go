@@ -314,3 +314,22 @@ func TestControlUnderLoad(t *testing.T) {
 		t.Errorf("accepted %d of 600", n)
 	}
 }
+
+// A source that is added paused yields nothing before Resume.
+func TestAddPaused(t *testing.T) {
+	l := newLoop(t, Options{})
+	ln := tcp(t)
+	c := dial(t, ln)
+	ls, err := l.Add(ln, answer, Paused())
+	check(t, err)
+	run(t, l)
+	other := tcp(t)
+	_, err = l.Add(other, answer)
+	check(t, err)
+	wantServed(t, dial(t, other)) // the loop has been round
+	if s := l.Stats(); s.Accepted != 1 {
+		t.Errorf("it accepted %d", s.Accepted)
+	}
+	ls.Resume()
+	wantServed(t, c)
+}

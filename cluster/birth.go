@@ -16,19 +16,23 @@ const (
 	envWorker  = "ONCONN_WORKER_ID"  // its ID; what makes it a worker
 	envChannel = "ONCONN_CHANNEL_FD" // the descriptor of its channel
 	envExec    = "ONCONN_EXEC"       // see execListener
+	envImage   = "ONCONN_IMAGE_FD"   // what the primary before has left
+	envCheck   = "ONCONN_CHECK_FD"   // where a program that only rehearses answers
 )
 
 // ownVariables are for one process alone, and not for those that it starts.
 var ownVariables = []string{
-	envWorker, envChannel, "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC",
+	envWorker, envChannel, envImage, envCheck, "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC",
 	"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID",
 }
 
 // born is what the environment said when this process started.
 var born struct {
-	worker  bool
-	channel sock.FD
-	err     error
+	worker    bool
+	channel   sock.FD
+	err       error
+	image     sock.FD // of the primary before, or None
+	rehearsal sock.FD // where to say whether it could be taken over, or None
 }
 
 // A process learns what it is before main runs, on the main thread, and forgets
@@ -37,6 +41,7 @@ func init() {
 	if path, ok := os.LookupEnv(envExec); ok {
 		execListener(path)
 	}
+	born.image, born.rehearsal = fromEnv(envImage), fromEnv(envCheck)
 	id, ok := os.LookupEnv(envWorker)
 	if !ok {
 		return
@@ -56,6 +61,17 @@ func init() {
 	// The primary's death must not kill a worker that can drain. The signal
 	// belongs to the thread that was forked, which is the one that runs init.
 	unix.Prctl(unix.PR_SET_PDEATHSIG, 0, 0, 0, 0)
+}
+
+// fromEnv takes a descriptor out of the environment, or None.
+func fromEnv(name string) sock.FD {
+	n, err := strconv.Atoi(os.Getenv(name))
+	os.Unsetenv(name)
+	if err != nil {
+		return sock.None
+	}
+	unix.CloseOnExec(n)
+	return sock.FD(n)
 }
 
 // forgetListenFDs closes the listening sockets that were meant for a program

@@ -24,9 +24,13 @@ const envPrimary = "CLUSTER_TEST_PRIMARY"
 // lonelyPrimary is what the test kills: a primary with two workers, which prints
 // its address and their numbers.
 func lonelyPrimary() {
-	mode, err := cluster.ParseMode(os.Getenv(envPrimary))
+	name, upgrades := strings.CutSuffix(os.Getenv(envPrimary), "+")
+	mode, err := cluster.ParseMode(name)
 	if err != nil {
 		panic(err)
+	}
+	if upgrades {
+		upgradable(mode)
 	}
 	p, err := cluster.New(cluster.Config{
 		Workers: 2, Mode: mode, DrainTimeout: 5 * time.Second,

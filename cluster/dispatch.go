@@ -76,15 +76,16 @@ type tap struct {
 // open begins to accept from fd, which stays the caller's and must be
 // non-blocking.
 func (d *dispatcher) open(fd sock.FD) error {
-	handle, err := d.loop.Add(fd, d.onconnection)
+	// Paused, or it would accept what it may have nobody to give to.
+	handle, err := d.loop.Add(fd, d.onconnection, accept.Paused())
 	if err != nil {
 		return err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.sources = append(d.sources, &tap{fd, handle})
-	if d.paused {
-		handle.Pause()
+	if !d.paused {
+		handle.Resume()
 	}
 	return nil
 }

@@ -35,10 +35,13 @@ const (
 	// CrashLoop: it is one of Crashes workers of its slot in a row that ended soon
 	// and by themselves. They are restarted ever more slowly. It comes after Exited.
 	CrashLoop
+	// Kept: an upgrade of the primary kept it. It comes instead of Forked, and for
+	// what it had no other events come again.
+	Kept
 )
 
 func (k EventKind) String() string {
-	names := [...]string{"", "forked", "online", "listening", "messaged", "disconnected", "exited", "ready", "hung", "woke", "crash loop"}
+	names := [...]string{"", "forked", "online", "listening", "messaged", "disconnected", "exited", "ready", "hung", "woke", "crash loop", "kept"}
 	if k > 0 && int(k) < len(names) {
 		return names[k]
 	}
@@ -46,7 +49,7 @@ func (k EventKind) String() string {
 }
 
 // An Event is something that happened to a worker. The events of one worker come
-// in the order in which they happened, Forked first and Exited last, but for CrashLoop.
+// in the order in which they happened, Forked or Kept first and Exited last, but for CrashLoop.
 type Event struct {
 	Kind   EventKind
 	Worker *Worker

@@ -17,13 +17,18 @@ func (p *Primary) Sockets() map[string]sock.FD {
 	for _, s := range p.all() {
 		s.mu.Lock()
 		if !s.shut && !s.stopped {
-			for slot, ln := range s.sharing.sockets() {
-				sockets[socketName(s.key, slot)] = ln.Descriptor()
-			}
+			s.sockets(sockets)
 		}
 		s.mu.Unlock()
 	}
 	return sockets
+}
+
+// sockets adds the server's to a map; its lock is held.
+func (s *server) sockets(named map[string]sock.FD) {
+	for slot, ln := range s.sharing.sockets() {
+		named[socketName(s.key, slot)] = ln.Descriptor()
+	}
 }
 
 func socketName(k key, slot int) string {

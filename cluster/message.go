@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"onconn/fdpass"
@@ -144,7 +145,19 @@ func (c *channel) receive() (message, []sock.FD, error) {
 	return m, fds[:nfd], nil
 }
 
+// descriptor stays the channel's.
+func (c *channel) descriptor() (fd sock.FD) { return descriptorOf(c.conn) }
+
 func (c *channel) close() { c.conn.Close() }
+
+// descriptorOf is the descriptor behind sc, which stays sc's, or None.
+func descriptorOf(sc syscall.Conn) sock.FD {
+	fd := sock.None
+	if raw, err := sc.SyscallConn(); err == nil {
+		raw.Control(func(n uintptr) { fd = sock.FD(n) })
+	}
+	return fd
+}
 
 func parseMessage(p []byte) (message, error) {
 	var m message

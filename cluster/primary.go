@@ -127,6 +127,7 @@ var (
 // A Primary is the process that owns the sockets and runs the workers.
 type Primary struct {
 	cfg      Config
+	program  string // this process's own
 	log      *slog.Logger
 	loop     *accept.Loop
 	bell     sock.FD // an eventfd that workers write to when they have room
@@ -212,24 +213,26 @@ func New(cfg Config) (*Primary, error) {
 	if cfg.Stderr == nil {
 		cfg.Stderr = os.Stderr
 	}
-	if err := cfg.findProgram(); err != nil {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("cluster: this program's own file: %w", err)
+	}
+	if err := cfg.findProgram(program); err != nil {
 		return nil, err
 	}
 	return &Primary{
-		cfg: cfg, log: cfg.Logger,
+		cfg: cfg, log: cfg.Logger, program: program,
 		servers: map[key]*server{}, slots: map[int]*slot{}, living: map[*Worker]bool{},
 		bell: sock.None, events: newEventQueue(), failure: make(chan error, 1), relays: map[*relay]bool{},
 	}, nil
 }
 
-func (cfg *Config) findProgram() (err error) {
+func (cfg *Config) findProgram(own string) (err error) {
 	if cfg.Exec == "" {
 		if cfg.Args == nil {
 			cfg.Args = os.Args[1:]
 		}
-		if cfg.Exec, err = os.Executable(); err != nil {
-			return fmt.Errorf("cluster: this program's own file: %w", err)
-		}
+		cfg.Exec = own
 		return nil
 	}
 	path, err := exec.LookPath(cfg.Exec)
@@ -260,7 +263,9 @@ func (p *Primary) Run(ctx context.Context) error {
 }
 
 // Start opens the listeners, starts the workers and returns. A Primary starts
-// once. ctx bounds the resolving of names.
+// once. ctx bounds the resolving of names. After an upgrade it takes over the
+// workers and listeners that there are, and starts the workers that Config has
+// more than before.
 func (p *Primary) Start(ctx context.Context) error {
 	p.mu.Lock()
 	once := !p.started && !p.ending
@@ -268,19 +273,39 @@ func (p *Primary) Start(ctx context.Context) error {
 	if !once {
 		return errStarted
 	}
+	before, err := p.succeed(ctx)
+	if err != nil {
+		return fmt.Errorf("cluster: taking over: %w", err)
+	}
+	if before != nil {
+		p.bell = before.Bell
+	}
 	if err := p.begin(); err != nil {
 		return err
 	}
 	p.mu.Lock()
 	p.started, p.began = true, time.Now()
 	p.mu.Unlock()
-	err := p.openAll(ctx)
-	p.closeInherited()
-	for i := 0; err == nil && i < p.cfg.Workers; i++ {
-		_, err = p.fork(anySlot)
-	}
+	err = p.populate(ctx, before)
 	if err != nil {
 		p.Shutdown(context.WithoutCancel(ctx))
+	}
+	return err
+}
+
+// populate opens the listeners and starts the workers, or takes both over.
+func (p *Primary) populate(ctx context.Context, before *image) (err error) {
+	more := p.cfg.Workers
+	if before != nil {
+		err = p.takeOver(ctx, before)
+		more = p.cfg.Workers - before.Configured // else as many as there are
+	}
+	if err == nil {
+		err = p.openAll(ctx)
+	}
+	p.closeInherited()
+	for i := 0; err == nil && i < more; i++ {
+		_, err = p.fork(anySlot)
 	}
 	return err
 }
@@ -380,13 +405,15 @@ func (p *Primary) runLoop() {
 }
 
 func (p *Primary) openAll(ctx context.Context) error {
-	seen := map[Address]int{}
-	for _, a := range p.cfg.Listen {
-		k := key{Network: a.Network, Address: a.Address, Index: seen[a]}
-		seen[a]++
-		s, err := p.open(ctx, k, p.cfg.ListenConfig, p.cfg.Mode)
-		if err != nil {
-			return err
+	for _, k := range p.keys() {
+		p.mu.Lock()
+		s := p.servers[k] // of the primary before
+		p.mu.Unlock()
+		if s == nil {
+			var err error
+			if s, err = p.open(ctx, k, p.cfg.ListenConfig, p.cfg.Mode); err != nil {
+				return err
+			}
 		}
 		s.keep = true
 		p.kept = append(p.kept, s)
@@ -394,7 +421,20 @@ func (p *Primary) openAll(ctx context.Context) error {
 		p.servers[k] = s
 		p.mu.Unlock()
 	}
+	for _, s := range p.all() {
+		p.tidy(s) // of the primary before, for nobody
+	}
 	return nil
+}
+
+// keys are those of Config.Listen.
+func (p *Primary) keys() (keys []key) {
+	seen := map[Address]int{}
+	for _, a := range p.cfg.Listen {
+		keys = append(keys, key{Network: a.Network, Address: a.Address, Index: seen[a]})
+		seen[a]++
+	}
+	return keys
 }
 
 // Fork starts one more worker, with env added to its environment.

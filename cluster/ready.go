@@ -10,6 +10,11 @@ const aliveFor = time.Second
 
 // awaitReady tells when a worker takes connections.
 func (p *Primary) awaitReady(w *Worker) {
+	select {
+	case <-w.ready: // under the primary before
+		return
+	default:
+	}
 	wait := 2 * time.Millisecond
 	for !p.isReady(w) {
 		select {

@@ -110,4 +110,7 @@ func (r *relay) unread() (more bool) {
 	return more || r.busy.Load()
 }
 
+// descriptor stays the relay's; None: the pipe has ended.
+func (r *relay) descriptor() sock.FD { return descriptorOf(r.from) }
+
 func (r *relay) close() { r.from.Close() }

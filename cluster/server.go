@@ -13,6 +13,7 @@ import (
 type server struct {
 	key  key
 	mode Mode
+	cfg  listen.Config
 	keep bool // the primary opened it by itself: it stays without workers
 
 	sharing  sharing
@@ -34,7 +35,7 @@ func (p *Primary) open(ctx context.Context, k key, cfg listen.Config, mode Mode)
 	if err != nil {
 		return nil, err
 	}
-	s := &server{key: k, mode: mode, sharing: sh, seated: map[*Worker]int{}, slots: map[int]bool{}}
+	s := &server{key: k, mode: mode, cfg: cfg, sharing: sh, seated: map[*Worker]int{}, slots: map[int]bool{}}
 	sh.onWait(s.watch)
 	return s, nil
 }

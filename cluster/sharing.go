@@ -44,6 +44,11 @@ type sharing interface {
 	// held is how many connections were accepted for which no worker has room; it
 	// adds to queued what waits for each worker.
 	held(queued map[*Worker]int64) int
+	// image adds to a server's image, and revive takes a seat over from one.
+	image(*serverImage)
+	revive(*Worker, *line, seatImage) error
+	// inherit takes over the rest of an image, when all are seated.
+	inherit(serverImage, map[int]*Worker) error
 	// sockets are the listening sockets, by slot where that matters.
 	sockets() map[int]*listen.Listener
 	// close gives up everything.

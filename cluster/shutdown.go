@@ -15,11 +15,13 @@ func (p *Primary) Shutdown(ctx context.Context) {
 }
 
 func (p *Primary) drain(ctx context.Context) {
+	p.gate.RLock() // an upgrade comes first, or not at all
 	p.mu.Lock()
 	started := p.started
 	p.ending = true
 	p.deadline = time.Now().Add(p.cfg.DrainTimeout)
 	p.mu.Unlock()
+	p.gate.RUnlock()
 	if !started {
 		return
 	}

@@ -31,6 +31,31 @@ func newStarter() *starter {
 	return s
 }
 
+// do runs job on the thread.
+func (s *starter) do(job func()) {
+	done := make(chan struct{})
+	s.jobs <- func() {
+		job()
+		close(done)
+	}
+	<-done
+}
+
+// rehearse starts this process's program as a child that only rehearses an
+// upgrade. The descriptors stay the caller's.
+func (s *starter) rehearse(path string, null *os.File, image, answer sock.FD) (pid int, err error) {
+	attr := &syscall.ProcAttr{
+		Env:   append(environment(os.Environ()), envImage+"=3", envCheck+"=4"),
+		Files: []uintptr{null.Fd(), 1, 2, uintptr(image), uintptr(answer)},
+		Sys:   &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
+	}
+	s.do(func() { pid, err = syscall.ForkExec(path, os.Args, attr) })
+	if err != nil {
+		return 0, &os.PathError{Op: "fork/exec", Path: path, Err: err}
+	}
+	return pid, nil
+}
+
 // stop ends the thread. No child may be left that minds.
 func (s *starter) stop() { close(s.jobs) }
 
@@ -85,12 +110,7 @@ func (s *starter) start(c command, channel sock.FD) (pid int, pidfd sock.FD, err
 			PidFD:     &raw,
 		},
 	}
-	done := make(chan struct{})
-	s.jobs <- func() {
-		pid, err = syscall.ForkExec(path, c.args, attr)
-		close(done)
-	}
-	<-done
+	s.do(func() { pid, err = syscall.ForkExec(path, c.args, attr) })
 	if err != nil {
 		return 0, sock.None, &os.PathError{Op: "fork/exec", Path: c.path, Err: err}
 	}

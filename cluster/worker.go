@@ -155,7 +155,11 @@ func (w *Worker) hasSpoken() bool {
 // taken goes to others, and it is asked to finish the rest and exit. It isn't
 // replaced. After the drain timeout it is killed. Disconnect doesn't wait; Done
 // tells when it has exited.
-func (w *Worker) Disconnect() { w.primary.retire(w) }
+func (w *Worker) Disconnect() {
+	w.primary.gate.RLock()
+	defer w.primary.gate.RUnlock()
+	w.primary.retire(w)
+}
 
 // Done is closed when the process has exited.
 func (w *Worker) Done() <-chan struct{} { return w.exited }

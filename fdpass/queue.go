@@ -1,6 +1,7 @@
 package fdpass
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"sync"
@@ -31,6 +32,23 @@ func NewQueue() (*Queue, error) {
 	send, receive, err := sock.Pair(sock.SeqPacket)
 	if err != nil {
 		return nil, err
+	}
+	return &Queue{send: send, receive: receive, batch: newBatch()}, nil
+}
+
+// OwnQueue makes a queue of both ends of one that exists, as in a process that
+// executed itself anew, and owns them from then on; when it fails they are still
+// the caller's. EINVAL: they aren't of SEQPACKET sockets.
+func OwnQueue(send, receive sock.FD) (*Queue, error) {
+	for _, fd := range []sock.FD{send, receive} {
+		t, err := sock.SockType.Get(fd)
+		if err != nil {
+			return nil, err
+		}
+		if t != sock.SeqPacket {
+			return nil, fmt.Errorf("fdpass: descriptor %d is no end of a queue: %w", fd, unix.EINVAL)
+		}
+		unix.CloseOnExec(int(fd))
 	}
 	return &Queue{send: send, receive: receive, batch: newBatch()}, nil
 }

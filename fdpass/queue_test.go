@@ -260,3 +260,37 @@ func TestQueueClosed(t *testing.T) {
 		}
 	}
 }
+
+// A queue that is made of its ends goes on where it was.
+func TestOwnQueue(t *testing.T) {
+	testleak.FDs(t)
+	q := newQueue(t)
+	null := devNull(t, 1)[0]
+	if n, err := q.Send(records(null, 3)); n != 3 {
+		t.Fatal(err)
+	}
+	send, err := q.SendEnd().Dup()
+	if err != nil {
+		t.Fatal(err)
+	}
+	receive, err := q.ReceiveEnd().Dup()
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := OwnQueue(send, receive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	if n, err := own.Len(); n != 3 || err != nil {
+		t.Errorf("length %d, %v", n, err)
+	}
+	fd, from, err := own.Steal()
+	if err != nil || from != peer(0) {
+		t.Fatalf("%v, %v", from, err)
+	}
+	fd.Close()
+	if _, err := OwnQueue(null, receive); !errors.Is(err, unix.ENOTSOCK) {
+		t.Errorf("of /dev/null: %v", err)
+	}
+}

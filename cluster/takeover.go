@@ -1,0 +1,159 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"onconn/sock"
+)
+
+// succeed reads what a primary before left to this process, if it did. A process
+// that only rehearses answers and ends.
+func (p *Primary) succeed(ctx context.Context) (*image, error) {
+	fd := born.image
+	if fd == sock.None {
+		return nil, nil
+	}
+	born.image = sock.None
+	m, err := readImage(fd)
+	if born.rehearsal != sock.None {
+		if err == nil {
+			err = p.fits(ctx, m)
+		}
+		said := rehearsed
+		if err != nil {
+			said = err.Error()
+		}
+		born.rehearsal.Write([]byte(said))
+		os.Exit(0)
+	}
+	return m, err
+}
+
+// fits reports what would keep this program from taking over. It opens new
+// listeners, and closes them again.
+func (p *Primary) fits(ctx context.Context, m *image) error {
+	modes := map[key]Mode{}
+	for _, s := range m.Servers {
+		modes[s.Key] = s.Mode
+	}
+	for _, k := range p.keys() {
+		switch mode, ok := modes[k]; {
+		case ok && mode != p.cfg.Mode:
+			return fmt.Errorf("%s is open in %v mode and can't become %v: restart instead", k.Address, mode, p.cfg.Mode)
+		case ok || k.Network == "fd":
+		default:
+			ln, err := p.cfg.ListenConfig.Listen(ctx, k.Network, k.Address)
+			if err != nil {
+				return err
+			}
+			ln.Close()
+		}
+	}
+	return nil
+}
+
+// takeOver makes this primary the one whose image m is.
+func (p *Primary) takeOver(ctx context.Context, m *image) error {
+	p.gate.Lock() // nobody may die before everything is in its place
+	defer p.gate.Unlock()
+	for _, fd := range m.descriptors() {
+		if fd != sock.None {
+			unix.CloseOnExec(int(fd))
+		}
+	}
+	p.mu.Lock()
+	p.began, p.upgrades, p.lastID, p.ready = m.Began, m.Upgrades, m.LastID, m.Ready
+	if p.cfg.Inherited == nil {
+		p.cfg.Inherited = map[string]sock.FD{}
+	}
+	for name, fd := range m.Sockets {
+		p.cfg.Inherited[name] = fd
+	}
+	p.mu.Unlock()
+	workers := map[int]*Worker{}
+	for _, i := range m.Workers {
+		w, err := p.revive(i)
+		if err != nil {
+			return fmt.Errorf("worker %d: %w", i.ID, err)
+		}
+		workers[w.ID] = w
+		p.emit(Event{Kind: Kept, Worker: w})
+		p.attended.Add(1)
+		p.follow(w)
+		if w.State() == StateDraining {
+			p.running.Go(func() { p.hurry(w, p.cfg.DrainTimeout) })
+		}
+	}
+	for _, i := range m.Servers {
+		if err := p.reviveServer(ctx, i, workers); err != nil {
+			return fmt.Errorf("%s %s: %w", i.Key.Network, i.Key.Address, err)
+		}
+	}
+	p.reviveSlots(m.Slots, workers)
+	return nil
+}
+
+func (p *Primary) revive(i workerImage) (w *Worker, err error) {
+	w = newWorker(p, i.ID, i.Slot)
+	w.PID, w.started, w.pidfd = i.PID, i.Started, i.PidFD
+	w.state, w.spoken, w.asked, w.idle, w.lines = i.State, i.Spoken, i.Asked, i.Idle, i.Lines
+	if w.channel, err = newChannel(i.Channel); err != nil {
+		return nil, err
+	}
+	if w.board, err = ownBoard(i.Board); err != nil {
+		return nil, err
+	}
+	if i.Stderr != sock.None {
+		w.stderr = newRelay(i.Stderr)
+		p.relay(w.stderr)
+	} else {
+		w.stderr = &relay{from: p.null}
+	}
+	if i.Ready {
+		close(w.ready)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.living[w] = true
+	return w, nil
+}
+
+func (p *Primary) reviveServer(ctx context.Context, i serverImage, workers map[int]*Worker) error {
+	s, err := p.open(ctx, i.Key, i.Config, i.Mode)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	p.servers[i.Key] = s
+	p.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, n := range i.Slots {
+		s.slots[n] = true
+	}
+	for _, seat := range i.Seats {
+		w := workers[seat.Worker]
+		if err := s.sharing.revive(w, w.board.line(seat.Line), seat); err != nil {
+			return err
+		}
+		s.seated[w] = seat.Line
+	}
+	return s.sharing.inherit(i, workers)
+}
+
+func (p *Primary) reviveSlots(slots []slotImage, workers map[int]*Worker) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, i := range slots {
+		s := p.slotLocked(i.Slot)
+		s.worker, s.delay, s.crashes, s.restarts = workers[i.Worker], i.Delay, i.Crashes, i.Restarts
+		if i.Due {
+			p.restartLocked(i.Slot, min(i.Delay, time.Second))
+		}
+	}
+}
