@@ -15,7 +15,9 @@ import (
 // idle stands for a cluster.Primary.
 type idle struct{}
 
-func (idle) Status() cluster.Status               { return cluster.Status{PID: os.Getpid(), Target: 4} }
+func (idle) Status() cluster.Status {
+	return cluster.Status{PID: os.Getpid(), Mode: cluster.RoundRobin, Target: 4}
+}
 func (idle) Reload(context.Context) error         { return nil }
 func (idle) Scale(_ context.Context, n int) error { fmt.Println("scaled to", n); return nil }
 func (idle) Upgrade(context.Context) error        { return cluster.ErrBusy }
@@ -27,10 +29,11 @@ func Example() {
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "control.sock")
-	server, err := control.Listen(path, idle{}, slog.Default())
+	server, err := control.Listen(path, slog.Default())
 	if err != nil {
 		log.Fatal(err)
 	}
+	server.Start(idle{})
 	defer server.Close()
 
 	// In another process:

@@ -47,10 +47,11 @@ func process(role, path string, env ...string) *exec.Cmd {
 
 // serveRole has a control socket until its standard input ends.
 func serveRole(path string) error {
-	s, err := Listen(path, &executor{}, slog.Default())
+	s, err := Listen(path, slog.Default())
 	if err != nil {
 		return err
 	}
+	s.Start(&executor{})
 	io.Copy(io.Discard, os.Stdin)
 	return s.Close()
 }
@@ -64,7 +65,7 @@ func (executor) upgrades() int {
 }
 
 func (e executor) Status() cluster.Status {
-	return cluster.Status{PID: os.Getpid(), Upgrades: e.upgrades()}
+	return cluster.Status{PID: os.Getpid(), Mode: cluster.RoundRobin, Upgrades: e.upgrades()}
 }
 func (executor) Reload(context.Context) error     { return nil }
 func (executor) Scale(context.Context, int) error { return nil }
@@ -107,10 +108,11 @@ func (f *fake) Upgrade(ctx context.Context) error      { return f.upgrade(ctx) }
 
 func open(t testing.TB, target Target) *Server {
 	t.Helper()
-	s, err := Listen(filepath.Join(t.TempDir(), "s"), target, slog.New(slog.DiscardHandler))
+	s, err := Listen(filepath.Join(t.TempDir(), "s"), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.Start(target)
 	t.Cleanup(func() { s.Close() })
 	return s
 }

@@ -46,10 +46,10 @@ type Server struct {
 	served sync.WaitGroup
 }
 
-// Listen opens the socket at path and answers there until Close. The file has
-// mode 0600 from the beginning. It replaces that of a process which is gone; any
-// other file stays, and is an error.
-func Listen(path string, t Target, log *slog.Logger) (*Server, error) {
+// Listen opens the socket at path. Clients wait until Start. The file has mode
+// 0600 from the beginning. It replaces that of a process which is gone; any other
+// file stays, and is an error. log is told who is refused.
+func Listen(path string, log *slog.Logger) (*Server, error) {
 	if path == "" || path[0] == '@' {
 		return nil, fmt.Errorf("control socket %q: it is a path, since an abstract name is open to everybody", path)
 	}
@@ -57,10 +57,15 @@ func Listen(path string, t Target, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	s := &Server{ln: ln, target: t, log: log, slots: make(chan struct{}, maxClients)}
+	s := &Server{ln: ln, log: log, slots: make(chan struct{}, maxClients)}
 	s.ctx, s.stop = context.WithCancel(context.Background())
-	s.served.Go(s.accept)
 	return s, nil
+}
+
+// Start answers from now on until Close.
+func (s *Server) Start(t Target) {
+	s.target = t
+	s.served.Go(s.accept)
 }
 
 // Path is where the socket is.
@@ -173,7 +178,11 @@ func (s *Server) read(c net.Conn) (request, error) {
 }
 
 // send writes a line. A client that is gone doesn't want it.
-func send(c net.Conn, a answer) error {
+func send(c net.Conn, a answer) {
+	line, err := json.Marshal(a)
+	if err != nil { // a status that its target has made up
+		line, _ = json.Marshal(failure(err))
+	}
 	c.SetWriteDeadline(time.Now().Add(writeTimeout))
-	return json.NewEncoder(c).Encode(a)
+	c.Write(append(line, '\n'))
 }

@@ -24,7 +24,6 @@ func (s *Server) work(c net.Conn, r request) {
 		select {
 		case err := <-done:
 			if err != nil {
-				s.log.Warn("a request over the control socket failed", "op", r.Op, "err", err)
 				send(c, failure(err))
 			} else {
 				send(c, answer{Done: true})
