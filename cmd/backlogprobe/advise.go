@@ -14,8 +14,8 @@ import (
 	"onconn/cmd/backlogprobe/internal/load"
 	"onconn/cmd/backlogprobe/internal/survey"
 	"onconn/cmd/backlogprobe/internal/view"
-	"onconn/cmd/backlogprobe/internal/words"
 	"onconn/internal/terminal"
+	"onconn/internal/words"
 )
 
 type adviseFlags struct {

@@ -11,8 +11,8 @@ import (
 
 	"onconn/cmd/backlogprobe/internal/nagios"
 	"onconn/cmd/backlogprobe/internal/survey"
-	"onconn/cmd/backlogprobe/internal/words"
 	"onconn/internal/terminal"
+	"onconn/internal/words"
 )
 
 type checkFlags struct {

@@ -17,8 +17,8 @@ import (
 
 	"onconn/backlog"
 	"onconn/cmd/backlogprobe/internal/survey"
-	"onconn/cmd/backlogprobe/internal/words"
 	"onconn/internal/terminal"
+	"onconn/internal/words"
 )
 
 type setFlags struct {

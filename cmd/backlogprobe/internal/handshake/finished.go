@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"onconn/cmd/backlogprobe/internal/words"
+	"onconn/internal/words"
 )
 
 // finished judges an attempt whose final ACK was seen.

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"onconn/cmd/backlogprobe/internal/words"
 	"onconn/internal/capture"
 	"onconn/internal/terminal"
+	"onconn/internal/words"
 )
 
 // A Printer writes results for people.

@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"onconn/cmd/backlogprobe/internal/survey"
-	"onconn/cmd/backlogprobe/internal/words"
 	"onconn/internal/terminal"
+	"onconn/internal/words"
 )
 
 // Code is an exit code of a plugin.

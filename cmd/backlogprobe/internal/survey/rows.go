@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"onconn/backlog"
-	"onconn/cmd/backlogprobe/internal/words"
+	"onconn/internal/words"
 	"onconn/sock"
 )
 

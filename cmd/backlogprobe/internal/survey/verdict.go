@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"onconn/cmd/backlogprobe/internal/words"
+	"onconn/internal/words"
 )
 
 // judge says in words what a report means. It claims only what the figures

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"onconn/cmd/backlogprobe/internal/words"
+	"onconn/internal/words"
 )
 
 // namespace is about what the kernel counts or is told for all listeners. Of a

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"onconn/cmd/backlogprobe/internal/words"
+	"onconn/internal/words"
 )
 
 // fewest is how many connections it takes before shares mean something.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"onconn/cmd/backlogprobe/internal/words"
+	"onconn/internal/words"
 )
 
 // patience is how long a connection may wait before somebody should know.

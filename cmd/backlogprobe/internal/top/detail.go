@@ -10,8 +10,8 @@ import (
 
 	"onconn/cmd/backlogprobe/internal/survey"
 	"onconn/cmd/backlogprobe/internal/view"
-	"onconn/cmd/backlogprobe/internal/words"
 	"onconn/internal/terminal"
+	"onconn/internal/words"
 )
 
 // A section is a title with rows below. What doesn't fit is counted in the title.

@@ -2,7 +2,7 @@ package top
 
 import (
 	"onconn/cmd/backlogprobe/internal/survey"
-	"onconn/cmd/backlogprobe/internal/words"
+	"onconn/internal/words"
 )
 
 // unknown stands where a value could be.

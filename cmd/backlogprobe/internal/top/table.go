@@ -6,8 +6,8 @@ import (
 
 	"onconn/cmd/backlogprobe/internal/survey"
 	"onconn/cmd/backlogprobe/internal/view"
-	"onconn/cmd/backlogprobe/internal/words"
 	"onconn/internal/terminal"
+	"onconn/internal/words"
 )
 
 // A column of the table. The widths of the last two, which hold names, depend on

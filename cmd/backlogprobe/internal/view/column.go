@@ -5,8 +5,8 @@ import (
 	"strings"
 
 	"onconn/cmd/backlogprobe/internal/survey"
-	"onconn/cmd/backlogprobe/internal/words"
 	"onconn/internal/terminal"
+	"onconn/internal/words"
 )
 
 // A column is one of the table. The first four are those of ss -ltn.

@@ -7,8 +7,8 @@ import (
 
 	"onconn/backlog"
 	"onconn/cmd/backlogprobe/internal/survey"
-	"onconn/cmd/backlogprobe/internal/words"
 	"onconn/internal/terminal"
+	"onconn/internal/words"
 )
 
 // Details writes all that is known about each listener, and the settings that

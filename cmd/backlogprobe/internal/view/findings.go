@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"onconn/cmd/backlogprobe/internal/survey"
-	"onconn/cmd/backlogprobe/internal/words"
 	"onconn/internal/terminal"
+	"onconn/internal/words"
 )
 
 // A block is all that is said about one listener, or about a namespace.
