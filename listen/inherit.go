@@ -39,6 +39,12 @@ var inherited struct {
 // Variables meant for another process give none. All of them are removed from
 // the environment, so that children don't take them for theirs.
 func Inherited() ([]InheritedFD, error) {
+	return InheritedNames(func(string) bool { return true })
+}
+
+// InheritedNames is [Inherited] for the descriptors whose name is asked for; the
+// others are left for who comes later.
+func InheritedNames(asked func(name string) bool) ([]InheritedFD, error) {
 	inherited.Lock()
 	defer inherited.Unlock()
 	if err := readInherited(); err != nil {
@@ -46,7 +52,7 @@ func Inherited() ([]InheritedFD, error) {
 	}
 	var free []InheritedFD
 	for i, f := range inherited.fds {
-		if !inherited.taken[i] {
+		if !inherited.taken[i] && asked(f.Name) {
 			inherited.taken[i] = true
 			free = append(free, f)
 		}

@@ -31,6 +31,13 @@ func init() {
 		fds, err = listen.Inherited()
 		say("again", fds, err)
 	}
+	children["inherited by name"] = func() {
+		os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid()))
+		fds, err := listen.InheritedNames(func(name string) bool { return strings.HasPrefix(name, "a") })
+		say(fds, err)
+		rest, err := listen.Inherited()
+		say(rest, err)
+	}
 	children["fd network"] = func() {
 		os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid()))
 		for _, address := range strings.Fields(os.Getenv("TEST_ADDRESSES")) {
@@ -116,6 +123,14 @@ func TestFDNetworkWithoutSystemd(t *testing.T) {
 	got := runChild(t, "fd network", []string{"TEST_ADDRESSES=4 7"}, threeSockets(t)...)
 	want := "4 4 unix\n7 listen fd 7: getsockopt SO_ACCEPTCONN: "
 	if !strings.HasPrefix(got, want) {
+		t.Errorf("got:\n%swant:\n%s", got, want)
+	}
+}
+
+func TestInheritedNames(t *testing.T) {
+	testleak.FDs(t)
+	got := runChild(t, "inherited by name", []string{"LISTEN_FDS=3", "LISTEN_FDNAMES=a:b:a2"}, threeSockets(t)...)
+	if want := "[{3 a} {5 a2}] <nil>\n[{4 b}] <nil>\n"; got != want {
 		t.Errorf("got:\n%swant:\n%s", got, want)
 	}
 }
