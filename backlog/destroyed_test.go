@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"onconn/internal/netns"
 	"onconn/internal/testleak"
 	"onconn/sock"
 )
@@ -12,6 +13,10 @@ import (
 // per end, with both ports unless SO_LINGER reset it, and a listener by its cookie.
 func TestDestroyed(t *testing.T) {
 	testleak.FDs(t)
+	isolated(t, func(*netns.Namespace) { hearDestroyed(t) })
+}
+
+func hearDestroyed(t *testing.T) {
 	d, err := openDestroyed(ourNamespace(t))
 	if err != nil {
 		t.Fatal(err)

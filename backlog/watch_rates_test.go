@@ -30,94 +30,98 @@ func TestWatchRates(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			testleak.FDs(t)
-			fd, addr := listening(t, tt.addr, sock.Stream, tt.protocol, 100, tt.before)
-			to := sock.IPAddr(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(addr.Port())))
-			early := dial(t, to) // exists at the start, and ends later
-			want(t, fd, Queue{1, 100})
-			w := byHand(t, addr)
-			byHandCount(t, w)
-
-			arrived, accepted := 0, 0
-			count := func(how string, arrive, accept int) {
-				t.Helper()
-				arrived += arrive
-				accepted += accept
-				observedByHand(t, w, how, func(o Observation) bool { return o.Arrived == arrived && o.Accepted == accepted })
-				// What is reported late may add to it.
-				if o := byHandCount(t, w); o.Arrived != arrived || o.Accepted != accepted {
-					t.Fatalf("%s, later: %d arrived, %d accepted, not %d and %d", how, o.Arrived, o.Accepted, arrived, accepted)
-				}
-			}
-			pair := func() (client, server sock.FD) {
-				client = dial(t, to)
-				connected(t, client)
-				return client, accept(t, fd)
-			}
-			conn := accept(t, fd)
-			early.Close()
-			conn.Close()
-			count("one from before", 0, 1)
-
-			for range 7 {
-				client, server := pair()
-				client.Close()
-				server.Close()
-			}
-			count("client closes first", 7, 7)
-			for range 5 {
-				client, server := pair()
-				server.Close()
-				client.Close()
-			}
-			count("server closes first", 5, 5)
-			for range 4 {
-				client, server := pair()
-				reset(t, client)
-				server.Close()
-			}
-			count("client resets", 4, 4)
-			for range 3 {
-				client, server := pair()
-				reset(t, server)
-				client.Close()
-			}
-			count("server resets", 3, 3)
-			client, server := pair()
-			reset(t, client)
-			byHandCount(t, w) // neither exists, nor is destroyed
-			server.Close()
-			count("closed long after a reset", 1, 1)
-			for range 6 {
-				client, server := pair()
-				t.Cleanup(func() { client.Close(); server.Close() })
-			}
-			count("kept", 6, 6)
-			for range 8 {
-				connected(t, connecting(t, to))
-			}
-			count("waiting", 8, 0)
-			for range 2 {
-				client := dial(t, to)
-				connected(t, client)
-				client.Close()
-			}
-			count("waiting, closed by the client", 2, 0)
-			for range 10 {
-				accept(t, fd).Close()
-			}
-			count("accepted later", 0, 10)
-
-			o := byHandCount(t, w)
-			sum, most := 0, 0
-			for _, s := range o.History {
-				sum += max(s.Arrived, 0)
-				most = max(most, s.Arrived)
-			}
-			if sum != o.Arrived || o.PeakArrived > most {
-				t.Errorf("%d arrived, of them %d in the history; busiest second %d, %d in the history",
-					o.Arrived, sum, o.PeakArrived, most)
-			}
+			isolated(t, func(*netns.Namespace) { countEnds(t, tt.addr, tt.protocol, tt.before) })
 		})
+	}
+}
+
+func countEnds(t *testing.T, listen sock.Addr, protocol sock.Protocol, before func(sock.FD) error) {
+	fd, addr := listening(t, listen, sock.Stream, protocol, 100, before)
+	to := sock.IPAddr(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(addr.Port())))
+	early := dial(t, to) // exists at the start, and ends later
+	want(t, fd, Queue{1, 100})
+	w := byHand(t, addr)
+	byHandCount(t, w)
+
+	arrived, accepted := 0, 0
+	count := func(how string, arrive, accept int) {
+		t.Helper()
+		arrived += arrive
+		accepted += accept
+		observedByHand(t, w, how, func(o Observation) bool { return o.Arrived == arrived && o.Accepted == accepted })
+		// What is reported late may add to it.
+		if o := byHandCount(t, w); o.Arrived != arrived || o.Accepted != accepted {
+			t.Fatalf("%s, later: %d arrived, %d accepted, not %d and %d", how, o.Arrived, o.Accepted, arrived, accepted)
+		}
+	}
+	pair := func() (client, server sock.FD) {
+		client = dial(t, to)
+		connected(t, client)
+		return client, accept(t, fd)
+	}
+	conn := accept(t, fd)
+	early.Close()
+	conn.Close()
+	count("one from before", 0, 1)
+
+	for range 7 {
+		client, server := pair()
+		client.Close()
+		server.Close()
+	}
+	count("client closes first", 7, 7)
+	for range 5 {
+		client, server := pair()
+		server.Close()
+		client.Close()
+	}
+	count("server closes first", 5, 5)
+	for range 4 {
+		client, server := pair()
+		reset(t, client)
+		server.Close()
+	}
+	count("client resets", 4, 4)
+	for range 3 {
+		client, server := pair()
+		reset(t, server)
+		client.Close()
+	}
+	count("server resets", 3, 3)
+	client, server := pair()
+	reset(t, client)
+	byHandCount(t, w) // neither exists, nor is destroyed
+	server.Close()
+	count("closed long after a reset", 1, 1)
+	for range 6 {
+		client, server := pair()
+		t.Cleanup(func() { client.Close(); server.Close() })
+	}
+	count("kept", 6, 6)
+	for range 8 {
+		connected(t, connecting(t, to))
+	}
+	count("waiting", 8, 0)
+	for range 2 {
+		client := dial(t, to)
+		connected(t, client)
+		client.Close()
+	}
+	count("waiting, closed by the client", 2, 0)
+	for range 10 {
+		accept(t, fd).Close()
+	}
+	count("accepted later", 0, 10)
+
+	o := byHandCount(t, w)
+	sum, most := 0, 0
+	for _, s := range o.History {
+		sum += max(s.Arrived, 0)
+		most = max(most, s.Arrived)
+	}
+	if sum != o.Arrived || o.PeakArrived > most {
+		t.Errorf("%d arrived, of them %d in the history; busiest second %d, %d in the history",
+			o.Arrived, sum, o.PeakArrived, most)
 	}
 }
 
@@ -191,6 +195,10 @@ func TestWatchRatesOfAnotherNamespace(t *testing.T) {
 // TestWatchRatesOverrun has the kernel report more than the buffer holds.
 func TestWatchRatesOverrun(t *testing.T) {
 	testleak.FDs(t)
+	isolated(t, func(*netns.Namespace) { overrun(t) })
+}
+
+func overrun(t *testing.T) {
 	fd, addr := listening(t, inet("127.0.0.1:0"), sock.Stream, 0, 100)
 	w := byHand(t, addr)
 	buffer := func(size int) {
