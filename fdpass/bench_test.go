@@ -69,7 +69,13 @@ func BenchmarkSpare(b *testing.B) {
 	b.Run("count", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			spare(null)
+			spare(null, openLimit())
+		}
+	})
+	b.Run("limit", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			openLimit()
 		}
 	})
 	b.Run("take", func(b *testing.B) {

@@ -105,7 +105,7 @@ func (q *Queue) Steal() (sock.FD, sock.Addr, error) {
 		return sock.None, sock.Addr{}, err
 	}
 	defer q.mu.RUnlock()
-	if spare(q.receive) == 0 {
+	if spare(q.receive, openLimit()) == 0 {
 		return noSpare(q.receive)
 	}
 	return receiveRecord(q.receive)

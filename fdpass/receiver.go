@@ -17,6 +17,7 @@ type Receiver struct {
 	mu     sync.Mutex
 	left   int       // records to receive before the next look at the table
 	looked time.Time // when that was last
+	limit  int       // of descriptors, at that look
 }
 
 var _ sock.Source = (*Receiver)(nil)
@@ -46,8 +47,11 @@ func (r *Receiver) Descriptor() sock.FD { return r.fd }
 func (r *Receiver) Accept() (sock.FD, sock.Addr, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if now := time.Now(); r.left == 0 || now.Sub(r.looked) > lookAgain {
-		r.left, r.looked = spare(r.fd), now
+	// Whoever lowers the limit from outside, by prlimit(2), may do so at any
+	// time; a look that was before says nothing then.
+	now, limit := time.Now(), openLimit()
+	if r.left == 0 || limit != r.limit || now.Sub(r.looked) > lookAgain {
+		r.left, r.looked, r.limit = spare(r.fd, limit), now, limit
 		if r.left == 0 {
 			return noSpare(r.fd)
 		}

@@ -21,26 +21,30 @@ const (
 )
 
 // spare returns how many records may be received before the next look: none if
-// no more than margin numbers are free. fd is any descriptor.
+// no more than margin numbers are free under the limit. fd is any descriptor.
 //
 // The number of a descriptor says nothing about the numbers above it, so the
-// lowest free one doesn't do: a full table may have a hole. And the limit is
-// read each time, because prlimit(2) changes it from outside.
-func spare(fd sock.FD) int {
+// lowest free one doesn't do: a full table may have a hole.
+func spare(fd sock.FD, limit int) int {
 	open, ok := openCount()
 	if !ok {
 		return max(0, spareByTaking(fd, margin+burst)-margin)
 	}
-	var limit unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
-		return 0
-	}
-	free := int(min(limit.Cur, math.MaxInt32)) - open - margin
+	free := limit - open - margin
 	if free <= 0 {
 		return 0
 	}
 	// The closer to the limit, the sooner the next look.
 	return max(1, min(free/64, burst))
+}
+
+// openLimit is how many descriptors this process may have open.
+func openLimit() int {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return 0
+	}
+	return int(min(limit.Cur, math.MaxInt32))
 }
 
 // descriptorTable is /proc/self/fd, held open for the life of the process, or -1

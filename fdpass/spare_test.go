@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -73,6 +74,27 @@ func (h *holder) mustTake(what string, want int, end error) error {
 		return fmt.Errorf("%s: took %d, %v; want %d, %v", what, n, err, want, end)
 	}
 	return nil
+}
+
+// takeOne accepts where there is room for many.
+func (h *holder) takeOne() error {
+	fd, _, err := h.r.Accept()
+	if err != nil || h.r.left == 0 {
+		return fmt.Errorf("plenty of room: %d more after this one, %v", h.r.left, err)
+	}
+	h.held = append(h.held, fd)
+	return nil
+}
+
+// fill takes all descriptors that are left.
+func fill() (full []sock.FD) {
+	for {
+		fd, err := childQueue.Dup()
+		if err != nil {
+			return full
+		}
+		full = append(full, fd)
+	}
 }
 
 // serve answers the n oldest.
@@ -152,18 +174,27 @@ func limitedRole() error {
 		return err
 	}
 	limit(1000)
-	fd, _, err := h.r.Accept()
-	if err != nil || h.r.left == 0 {
-		return fmt.Errorf("plenty of room: %d more after this one, %v", h.r.left, err)
+	if err := h.takeOne(); err != nil {
+		return err
 	}
-	h.held = append(h.held, fd)
-	limit(base) // now the last look still has room
+	h.r.looked = h.r.looked.Add(time.Hour) // a look that holds
+	limit(base)                            // and has room left
+	if err := h.mustTake("the limit was lowered after the look", 0, unix.EMFILE); err != nil {
+		return err
+	}
+	limit(1000)
+	if err := h.takeOne(); err != nil {
+		return err
+	}
+	files := fill() // now the last look still has room
 	h.r.looked = h.r.looked.Add(-2 * lookAgain)
 	if err := h.mustTake("the last look is old", 0, unix.EMFILE); err != nil {
 		return err
 	}
-	limit(1000)
-	if err := h.mustTake("all others", connections-36, io.EOF); err != nil {
+	for _, fd := range files {
+		fd.Close()
+	}
+	if err := h.mustTake("all others", connections-37, io.EOF); err != nil {
 		return err
 	}
 	limit(openNow())
@@ -179,14 +210,7 @@ func limitedRole() error {
 func holesRole() error {
 	h := newHolder()
 	limit(256)
-	var full []sock.FD
-	for {
-		fd, err := childQueue.Dup()
-		if err != nil {
-			break
-		}
-		full = append(full, fd)
-	}
+	full := fill()
 	free := func(n int) {
 		for i := range n {
 			full[i*4].Close()
@@ -273,13 +297,13 @@ func TestSpare(t *testing.T) {
 	if after, _ := openCount(); after != before+3 {
 		t.Errorf("counted %d descriptors, and %d after three more", before, after)
 	}
-	if n := spare(null); n < 1 || n > burst {
+	if n := spare(null, openLimit()); n < 1 || n > burst {
 		t.Errorf("spare: %d", n)
 	}
 	if n := spareByTaking(null, 7); n != 7 {
 		t.Errorf("spareByTaking: %d", n)
 	}
-	if n := testing.AllocsPerRun(100, func() { spare(null); spareByTaking(null, margin+burst) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { spare(null, openLimit()); spareByTaking(null, margin+burst) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
