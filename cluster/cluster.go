@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net"
+	"time"
 
 	"onconn/listen"
 )
@@ -103,15 +104,23 @@ func OnMessage(f func(json.RawMessage)) error {
 // Draining is closed when this worker was asked to go, or its primary died, and
 // no connection waits for it any more. A server closes idle connections then and
 // finishes the others; Accept returns [net.ErrClosed] when all are over. For
-// net/http call http.Server.SetKeepAlivesEnabled(false). Its Shutdown would
-// close connections whose first request is still on its way. Draining is nil in
-// a primary.
+// net/http that is package httpserve. Draining is nil in a primary.
 func Draining() <-chan struct{} {
 	s, err := worker()
 	if err != nil {
 		return nil
 	}
 	return s.draining
+}
+
+// DrainTimeout is how long this worker may take to go, from when Draining is
+// closed: the primary's Config.DrainTimeout. It is 0 in a primary.
+func DrainTimeout() time.Duration {
+	s, err := worker()
+	if err != nil {
+		return 0
+	}
+	return s.drain
 }
 
 // Disconnect asks the primary to take this worker out, as [Worker.Disconnect]
