@@ -1,0 +1,67 @@
+package chaos
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Loss is a request without its answer, or a connection that was cut while it
+// was idle.
+type Loss struct {
+	Kind       string         `json:"kind"` // reset, eof, refused, hang, wrong, error
+	Client     int            `json:"client"`
+	Number     uint32         `json:"number"`  // of the connection
+	Request    int            `json:"request"` // on it, from 0
+	Idle       bool           `json:"idle,omitempty"`
+	Local      netip.AddrPort `json:"local"`
+	LastWorker int            `json:"last_worker,omitempty"` // that answered the request before
+	Began      time.Time      `json:"began"`                 // the connection
+	Asked      time.Time      `json:"asked"`                 // the request
+	Ended      time.Time      `json:"ended"`
+	Detail     string         `json:"detail"`
+
+	Cause Cause    `json:"cause"` // by the judge
+	Notes []string `json:"notes"` // what workers noted of the connection
+	Near  []string `json:"near,omitempty"`
+}
+
+// A Cause is what a loss is attributed to.
+type Cause string
+
+const (
+	// InHand: a worker that the script ended had noted the connection, and had
+	// not closed it.
+	InHand Cause = "in hand"
+	// AtAKill: nobody noted it, and the script ended a worker in that moment. A
+	// worker can't note a connection in the same instant in which it takes it,
+	// so there can be one for each that was ended.
+	AtAKill Cause = "at a kill"
+	// Unexplained is everything else.
+	Unexplained Cause = "unexplained"
+)
+
+var (
+	errEOF   = errors.New("end of stream")
+	errWrong = errors.New("wrong bytes")
+)
+
+// classify names what a client saw.
+func classify(err error) string {
+	switch {
+	case errors.Is(err, errEOF):
+		return "eof"
+	case errors.Is(err, errWrong):
+		return "wrong"
+	case errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE), errors.Is(err, unix.ECONNABORTED):
+		return "reset"
+	case errors.Is(err, unix.ECONNREFUSED):
+		return "refused"
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, unix.ETIMEDOUT):
+		return "hang"
+	}
+	return "error"
+}
