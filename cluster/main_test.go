@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"onconn/cluster"
+	"onconn/internal/chaos"
 	"onconn/internal/testleak"
 )
 
@@ -29,6 +30,9 @@ const envRole = "CLUSTER_TEST_ROLE"
 const fastExit = "GORACE=atexit_sleep_ms=0"
 
 func TestMain(m *testing.M) {
+	if chaos.HasRole() {
+		os.Exit(chaos.Role())
+	}
 	if cluster.IsWorker() {
 		role := os.Getenv(envRole)
 		f, ok := roles[role]
