@@ -40,6 +40,7 @@ func TestChaos(t *testing.T) {
 func runChaos(t *testing.T, mode cluster.Mode, seed uint64) {
 	testleak.FDs(t)
 	testleak.Zombies(t)
+	t.Setenv("GORACE", "atexit_sleep_ms=0")
 	var stderr strings.Builder
 	report, err := chaos.Run(t.Context(), chaos.Options{
 		Mode: mode, Workers: 3, Connections: *chaosConnections, Time: *chaosTime, Seed: seed, KeepAlive: 0.15, Stderr: &stderr,

@@ -39,7 +39,12 @@ refused or left hanging. Everything stays on the loopback interface.`,
 		Example: `  onconn chaos
   onconn chaos --mode reuseport --seed 7 --connections 100000
   onconn chaos --connections 0 --time 1m --json`,
-		Args: cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := cobra.NoArgs(cmd, args); err != nil {
+				return usageError{err}
+			}
+			return nil
+		},
 		RunE: func(_ *cobra.Command, _ []string) (err error) {
 			if chaos.HasRole() {
 				os.Exit(chaos.Role())

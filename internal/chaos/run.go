@@ -67,6 +67,18 @@ func (o *Options) Validate() error {
 	return nil
 }
 
+// oneAtATime is a Writer for several processes.
+type oneAtATime struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (o *oneAtATime) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.w.Write(p)
+}
+
 // A run is one at work.
 type run struct {
 	Options
@@ -89,6 +101,9 @@ type run struct {
 func Run(ctx context.Context, o Options) (*Report, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
+	}
+	if o.Stderr != nil {
+		o.Stderr = &oneAtATime{w: o.Stderr}
 	}
 	var report *Report
 	work := func() (err error) {

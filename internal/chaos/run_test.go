@@ -20,6 +20,7 @@ func small(t *testing.T, o Options) *Report {
 	t.Helper()
 	testleak.FDs(t)
 	testleak.Zombies(t)
+	t.Setenv("GORACE", "atexit_sleep_ms=0")
 	var stderr bytes.Buffer
 	o.Workers, o.KeepAlive, o.Stderr = 3, 0.15, &stderr
 	if o.Mode == 0 {
@@ -91,6 +92,7 @@ func TestFaultsAreFound(t *testing.T) {
 func TestInterrupt(t *testing.T) {
 	testleak.FDs(t)
 	testleak.Zombies(t)
+	t.Setenv("GORACE", "atexit_sleep_ms=0")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	r, err := Run(ctx, Options{
