@@ -96,6 +96,7 @@ func (d *director) listen() {
 		case s.Event != "":
 			d.stage.hear(s)
 		default:
+			d.stage.update(s.All)
 			d.mu.Lock()
 			answer := d.answers[s.Seq]
 			delete(d.answers, s.Seq)

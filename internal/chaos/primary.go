@@ -43,12 +43,10 @@ type saying struct {
 	Seq    int            // of the command that this answers
 	Err    string
 	Worker workerInfo // Event is about it
-	Event  string     // forked, listening, exited
+	Event  string     // forked, ready, exited
 	Status string     // exited
 	At     time.Time
-	Began  time.Time    // when the command was begun
-	Done   []int        // the workers that a signal reached
-	All    []workerInfo // of Hello
+	All    []workerInfo // that there are, with Hello and with an answer
 }
 
 // workerInfo is a worker as the judge knows it.
@@ -59,13 +57,18 @@ type workerInfo struct {
 
 type primary struct {
 	*cluster.Primary
-	mu  sync.Mutex
-	out *json.Encoder
+	mu    sync.Mutex
+	out   *json.Encoder
+	ready map[int]bool // workers, by ID
 }
+
+// stableAfter is so short that a worker which the script ends is replaced at once
+// as a rule: what is looked for isn't how a crash loop is braked.
+const stableAfter = 100 * time.Millisecond
 
 // primaryMain is the role of the primary. It ends with its standard input.
 func primaryMain(cfg primaryConfig) error {
-	p := &primary{out: json.NewEncoder(os.Stdout)}
+	p := &primary{out: json.NewEncoder(os.Stdout), ready: map[int]bool{}}
 	mode, err := cluster.ParseMode(cfg.Mode)
 	if err != nil {
 		return err
@@ -76,7 +79,7 @@ func primaryMain(cfg primaryConfig) error {
 	}
 	p.Primary, err = cluster.New(cluster.Config{
 		Workers: cfg.Workers, Mode: mode, Args: cfg.Args, Env: env, Stdout: os.Stderr,
-		Listen: []cluster.Address{{Network: "tcp", Address: address}}, OnEvent: p.event,
+		Listen: []cluster.Address{{Network: "tcp", Address: address}}, OnEvent: p.event, StableAfter: stableAfter,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	})
 	if err != nil {
@@ -84,6 +87,11 @@ func primaryMain(cfg primaryConfig) error {
 	}
 	if err := p.Start(context.Background()); err != nil {
 		return err
+	}
+	for _, w := range p.Workers() { // that the image before this one had
+		if w.State() == cluster.StateOnline {
+			p.setReady(w.ID)
+		}
 	}
 	p.say(saying{Hello: netip.MustParseAddrPort(p.Addrs()[0].String()), All: p.all()})
 	lines := bufio.NewScanner(os.Stdin)
@@ -120,44 +128,56 @@ func (p *primary) say(s saying) {
 func (p *primary) event(e cluster.Event) {
 	s := saying{Event: e.Kind.String(), At: time.Now()}
 	switch e.Kind {
-	case cluster.Forked, cluster.Listening:
+	case cluster.Forked:
+	case cluster.Ready:
+		p.setReady(e.Worker.ID)
 	case cluster.Exited:
 		s.Status = cluster.Describe(e.Status)
 	default:
 		return
 	}
-	s.Worker = workerInfo{e.Worker.ID, e.Worker.Slot, e.Worker.PID, e.Kind == cluster.Listening}
+	s.Worker = workerInfo{e.Worker.ID, e.Worker.Slot, e.Worker.PID, e.Kind == cluster.Ready}
 	p.say(s)
 }
 
-// all are the workers that there are. After an upgrade the events that told of
-// them are long past.
+func (p *primary) setReady(id int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ready[id] = true
+}
+
+// all are the workers that there are, and whether they serve.
 func (p *primary) all() (all []workerInfo) {
-	for _, w := range p.Workers() {
-		all = append(all, workerInfo{w.ID, w.Slot, w.PID, w.State() == cluster.StateOnline})
+	workers := p.Workers()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range workers {
+		all = append(all, workerInfo{w.ID, w.Slot, w.PID, p.ready[w.ID] && w.State() == cluster.StateOnline})
 	}
 	return all
 }
 
 func (p *primary) obey(c command) {
-	s := saying{Seq: c.Seq, Began: time.Now()}
-	if err := p.do(c, &s); err != nil {
+	s := saying{Seq: c.Seq}
+	if err := p.do(c); err != nil {
 		s.Err = err.Error()
 	}
-	s.At = time.Now()
+	s.All = p.all()
 	p.say(s)
 }
 
-func (p *primary) do(c command, s *saying) error {
+func (p *primary) do(c command) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	_ = ctx
 	switch c.Do {
 	case "reload":
-		return errLater
+		return p.Reload(ctx)
 	case "scale":
-		return errLater
+		return p.Scale(ctx, c.Scale)
 	case "upgrade":
+		if u, ok := any(p.Primary).(interface{ Upgrade(context.Context) error }); ok {
+			return u.Upgrade(ctx)
+		}
 		return errLater
 	case "limit":
 		if len(c.Workers) == 0 {
@@ -172,7 +192,6 @@ func (p *primary) do(c command, s *saying) error {
 			if err := p.doTo(w, c); err != nil {
 				return err
 			}
-			s.Done = append(s.Done, id)
 		}
 	}
 	return nil

@@ -69,7 +69,7 @@ func (s *stage) hear(said saying) {
 		w = &actor{}
 		s.workers[said.Worker.ID] = w
 	}
-	w.workerInfo = said.Worker
+	w.workerInfo = said.Worker // serving only if it is ready just now
 	text := fmt.Sprintf("worker %d (pid %d, slot %d) %s", w.ID, w.PID, w.Slot, said.Event)
 	if said.Event == "exited" {
 		s.exitLocked(w, said.At)
@@ -103,6 +103,18 @@ func (s *stage) meet(all []workerInfo, at time.Time) {
 	for id, w := range s.workers {
 		if !there[id] && w.exited.IsZero() {
 			s.exitLocked(w, at)
+		}
+	}
+	s.change()
+}
+
+// update takes what an answer says of the workers: some may drain by now.
+func (s *stage) update(all []workerInfo) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, info := range all {
+		if w := s.workers[info.ID]; w != nil && w.exited.IsZero() {
+			w.Serving = info.Serving
 		}
 	}
 	s.change()
