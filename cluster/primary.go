@@ -83,6 +83,11 @@ type Config struct {
 	// KillHung is after how long such a worker is killed and replaced; 0: never.
 	KillHung time.Duration
 
+	// StableAfter is how old a worker is that ended by itself for its end not to
+	// count as one of a crash loop: it is replaced at once, younger ones ever
+	// more slowly; 0: 10 s.
+	StableAfter time.Duration
+
 	// Inherited are listening sockets by name, as [Primary.Sockets] of a primary
 	// before this one gave them. They are used instead of new ones. Start owns
 	// them, and closes those that it has no use for.
@@ -106,6 +111,7 @@ const DefaultDrainTimeout = 10 * time.Second
 const (
 	defaultReadyTimeout = 30 * time.Second
 	defaultHangAfter    = time.Second
+	defaultStableAfter  = 10 * time.Second
 	defaultMaxQueued    = 64
 	killAfter           = 2 * time.Second // from SIGTERM to SIGKILL
 )
@@ -192,10 +198,13 @@ func New(cfg Config) (*Primary, error) {
 	if cfg.ReadyTimeout == 0 {
 		cfg.ReadyTimeout = defaultReadyTimeout
 	}
+	if cfg.StableAfter == 0 {
+		cfg.StableAfter = defaultStableAfter
+	}
 	if cfg.HangAfter == 0 {
 		cfg.HangAfter = defaultHangAfter
 	}
-	if cfg.MaxConns < 0 || cfg.MaxQueued < 0 || cfg.DrainTimeout < 0 || cfg.ReadyTimeout < 0 || cfg.HangAfter < 0 || cfg.KillHung < 0 {
+	if cfg.MaxConns < 0 || cfg.MaxQueued < 0 || cfg.DrainTimeout < 0 || cfg.ReadyTimeout < 0 || cfg.HangAfter < 0 || cfg.KillHung < 0 || cfg.StableAfter < 0 {
 		return nil, errors.New("cluster: limits and times can't be negative")
 	}
 	if cfg.KillHung > 0 && cfg.KillHung < cfg.HangAfter {

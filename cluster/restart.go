@@ -12,17 +12,15 @@ const (
 	maxDelay   = 10 * time.Second
 	// maxDelayAlone is the longest delay where no worker is left.
 	maxDelayAlone = time.Second
-	// stable is the age from which on a worker's end starts a new count.
-	stable = 10 * time.Second
 	// looping is from how many deaths in a row on they are called a crash loop.
 	looping = 3
 )
 
-// next is the time until the restart after a worker of that age: at once for
-// one that was stable, then doubling up to most, with a quarter of jitter so that
+// next is the time until the restart after a worker that was stable or not: at
+// once if it was, then doubling up to most, with a quarter of jitter so that
 // slots don't restart in step.
-func (s *slot) next(age, most time.Duration) time.Duration {
-	if age >= stable {
+func (s *slot) next(stable bool, most time.Duration) time.Duration {
+	if stable {
 		s.delay, s.crashes = 0, 0
 		return 0
 	}
@@ -54,7 +52,7 @@ func (p *Primary) replace(w *Worker, status syscall.WaitStatus) {
 			return
 		}
 	}
-	delay := s.next(age, p.longestLocked())
+	delay := s.next(age >= p.cfg.StableAfter, p.longestLocked())
 	p.log.Warn("a worker has ended and will be replaced", "worker", w.ID, "pid", w.PID,
 		"status", Describe(status), "in", delay.Round(time.Millisecond))
 	if s.crashes >= looping {
@@ -102,7 +100,7 @@ func (p *Primary) restart(n int) {
 		s.restarts++
 		return
 	}
-	delay := s.next(0, p.longestLocked())
+	delay := s.next(false, p.longestLocked())
 	p.log.Error("cannot start a worker", "slot", n, "err", err, "again in", delay.Round(time.Millisecond))
 	p.restartLocked(n, delay)
 }

@@ -108,7 +108,7 @@ func (p *Primary) vacate(n int, again bool) {
 	s := p.slots[n]
 	s.starting = false
 	if again && s.worker == nil && s.due == nil && !p.ending {
-		p.restartLocked(n, s.next(0, p.longestLocked()))
+		p.restartLocked(n, s.next(false, p.longestLocked()))
 	}
 }
 
