@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"onconn/accept"
@@ -14,45 +16,76 @@ const (
 	lookEvery = 10 * time.Millisecond
 	// stealAfter is how long connections wait for a worker that takes none.
 	stealAfter = 25 * time.Millisecond
+	// lookSlowly is how often it is looked for what will be told anyway, or where
+	// looking has not helped.
+	lookSlowly = 100 * time.Millisecond
+	never      = time.Hour
 )
 
-// watch has the sharing looked at until nothing waits.
+// A rota is when a server is looked at next.
+type rota struct {
+	soon atomic.Bool // within lookEvery
+
+	mu    sync.Mutex
+	timer *time.Timer
+}
+
+// watch has the sharing looked at soon, and until nothing waits.
 func (s *server) watch() {
-	if !s.watching.Swap(true) {
-		time.AfterFunc(lookEvery, s.look)
+	if !s.rota.soon.Swap(true) {
+		s.rota.set(lookEvery, s.look)
+	}
+}
+
+func (r *rota) set(wait time.Duration, look func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case wait > lookEvery && (wait >= never || r.soon.Load()):
+	case r.timer == nil:
+		r.timer = time.AfterFunc(wait, look)
+	default:
+		r.timer.Reset(wait)
 	}
 }
 
 func (s *server) look() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.watching.Store(false) // before the look: what comes after it begins a new one
-	if !s.shut && s.sharing.look(time.Now()) {
+	s.rota.soon.Store(false) // before the look: what comes after it wants another one
+	if s.shut {
+		return
+	}
+	if again := s.sharing.look(time.Now()); again <= lookEvery {
 		s.watch()
+	} else {
+		s.rota.set(again, s.look)
 	}
 }
 
-// look finds workers that hang, and those that take connections again. It
-// reports whether something waits for a worker.
-func (d *dispatcher) look(now time.Time) (more bool) {
+// look finds workers that hang, and those that take connections again. The result
+// is when to look again.
+func (d *dispatcher) look(now time.Time) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	again := never
 	for _, s := range d.seats {
-		if d.wait(s, now) {
-			more = true
-		}
+		again = min(again, d.wait(s, now))
 	}
 	d.refill()
-	return more
+	return again
 }
 
-// wait looks at one seat, and reports whether something waits there.
-func (d *dispatcher) wait(s *seat, now time.Time) bool {
+// wait looks at one seat, and tells when to look again.
+func (d *dispatcher) wait(s *seat, now time.Time) time.Duration {
 	s.awake()
 	taken := s.line.Accepted.Load()
-	if s.sent <= taken && !s.hung {
+	if s.sent <= taken {
 		s.since = time.Time{}
-		return false
+		if s.hung {
+			return lookSlowly // the bell will tell
+		}
+		return never
 	}
 	if taken != s.taken || s.since.IsZero() {
 		s.taken, s.since = taken, now
@@ -68,7 +101,7 @@ func (d *dispatcher) wait(s *seat, now time.Time) bool {
 	if s.hung {
 		d.steal(s)
 	}
-	return true
+	return lookEvery
 }
 
 // hang gives the worker nothing more until it waits in Accept again, which it is

@@ -96,6 +96,7 @@ type post struct {
 	taken  int64       // by workers, at the last look
 	since  time.Time   // since when connections wait and none is taken
 	active time.Time   // when it was not quiet
+	tries  int         // looks at which they waited too long
 	armed  atomic.Bool // the lookout will tell
 }
 
@@ -103,29 +104,37 @@ type post struct {
 const quiet = time.Second
 
 // look reports whether connections have waited for stealAfter while none was
-// taken.
+// taken, and again after ever longer times as long as that doesn't change.
 func (o *post) look(taken int64, now time.Time) (stalled bool) {
 	q, err := backlog.Of(o.fd)
 	switch {
 	case err != nil:
 		return false
 	case q.Depth == 0:
-		o.since = time.Time{}
+		o.since, o.tries = time.Time{}, 0
 	case taken != o.taken || o.since.IsZero():
-		o.since = now
+		o.since, o.tries = now, 0
 	}
 	if q.Depth > 0 || taken != o.taken || o.active.IsZero() {
 		o.active = now
 	}
 	o.taken = taken
-	return q.Depth > 0 && now.Sub(o.since) >= stealAfter
+	if q.Depth == 0 || now.Sub(o.since) < stealAfter {
+		return false
+	}
+	o.since = now
+	o.tries++
+	return true
 }
 
-// rest reports whether it is to be looked at again. When it is quiet the lookout
-// takes over, which calls watch.
-func (o *post) rest(l *lookout, now time.Time, watch func()) (more bool) {
-	if now.Sub(o.active) < quiet {
-		return true
+// again is when to look again. When it is quiet the lookout takes over, which
+// calls watch.
+func (o *post) again(l *lookout, now time.Time, watch func()) time.Duration {
+	switch {
+	case o.tries > 4: // it didn't help
+		return lookSlowly
+	case now.Sub(o.active) < quiet:
+		return lookEvery
 	}
 	if !o.armed.Swap(true) {
 		l.once(o.fd, func() {
@@ -133,5 +142,5 @@ func (o *post) rest(l *lookout, now time.Time, watch func()) (more bool) {
 			watch()
 		})
 	}
-	return false
+	return never
 }

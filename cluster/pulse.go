@@ -45,6 +45,9 @@ func (p *Primary) beat(stop <-chan struct{}) {
 
 // feel takes a worker's pulse.
 func (p *Primary) feel(w *Worker, now time.Time) {
+	if !w.talks() {
+		return
+	}
 	since := w.silent(now)
 	stuck := !since.IsZero() && now.Sub(since) >= p.cfg.HangAfter
 	w.mu.Lock()
@@ -65,25 +68,23 @@ func (p *Primary) feel(w *Worker, now time.Time) {
 	}
 }
 
+// talks reports whether it is a worker that answers pings, and is not asked to go.
+func (w *Worker) talks() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.state == StateOnline && w.spoken
+}
+
 // silent is since when the worker gives no sign of life, or takes nothing of what
 // waits for it; zero: it is well. If it has answered the last ping it gets
 // another one.
 func (w *Worker) silent(now time.Time) (since time.Time) {
-	w.mu.Lock()
-	state, spoken := w.state, w.spoken
-	w.mu.Unlock()
-	if state != StateOnline || !spoken {
-		return time.Time{}
-	}
-	if w.ping(now) {
-		since = time.Time{}
-	} else {
-		w.mu.Lock()
-		since = w.pulse.asked
-		w.mu.Unlock()
-	}
+	well := w.ping(now)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if !well {
+		since = w.pulse.asked
+	}
 	if w.pulse.hung > 0 && (since.IsZero() || w.pulse.since.Before(since)) {
 		since = w.pulse.since
 	}

@@ -128,11 +128,16 @@ func (g *reusePort) stand(slot int) {
 func (d *dispatcher) served(slot int) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return slices.ContainsFunc(d.seats, func(s *seat) bool { return s.worker.Slot == slot && !s.hung })
+	return slices.ContainsFunc(d.seats, func(s *seat) bool { return s.worker.Slot == slot && !s.hung && !d.full(s) })
 }
 
-func (g *reusePort) look(now time.Time) (more bool) {
-	more = g.dispatcher.look(now)
+// full reports whether the worker holds as many connections as it may.
+func (d *dispatcher) full(s *seat) bool {
+	return d.maxActive > 0 && s.line.Active.Load() >= d.maxActive
+}
+
+func (g *reusePort) look(now time.Time) time.Duration {
+	again := g.dispatcher.look(now)
 	for slot, m := range g.members {
 		taken, seated := g.taken(slot)
 		if !seated {
@@ -141,10 +146,10 @@ func (g *reusePort) look(now time.Time) (more bool) {
 		if m.post.look(taken, now) {
 			g.hang(slot)
 		}
-		more = m.post.rest(g.primary.lookout, now, g.watch) || more
+		again = min(again, m.post.again(g.primary.lookout, now, g.watch))
 		g.stand(slot)
 	}
-	return more
+	return again
 }
 
 // taken is how many connections the workers of a slot have taken.
@@ -165,7 +170,7 @@ func (d *dispatcher) hang(slot int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, s := range d.seats {
-		if s.worker.Slot == slot && !s.hung {
+		if s.worker.Slot == slot && !s.hung && !d.full(s) {
 			s.hang()
 		}
 	}

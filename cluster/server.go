@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 
 	"onconn/listen"
 	"onconn/sock"
@@ -16,8 +15,8 @@ type server struct {
 	cfg  listen.Config
 	keep bool // the primary opened it by itself: it stays without workers
 
-	sharing  sharing
-	watching atomic.Bool // look is due
+	sharing sharing
+	rota    rota
 
 	mu      sync.Mutex      // over all below, and over sharing's methods but room
 	seated  map[*Worker]int // the line on its board

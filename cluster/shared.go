@@ -63,9 +63,9 @@ func (s *sharedSocket) wake() {
 
 func (s *sharedSocket) onWait(watch func()) { s.watch = watch }
 
-func (s *sharedSocket) look(now time.Time) bool {
+func (s *sharedSocket) look(now time.Time) time.Duration {
 	if len(s.lines) == 0 || s.ln.Descriptor() == sock.None {
-		return false
+		return never
 	}
 	taken := s.past
 	for _, l := range s.lines {
@@ -74,7 +74,7 @@ func (s *sharedSocket) look(now time.Time) bool {
 	if s.post.look(taken, now) {
 		s.wake()
 	}
-	return s.post.rest(s.lookout, now, s.watch)
+	return s.post.again(s.lookout, now, s.watch)
 }
 
 // stop gives up the primary's own descriptor: the socket listens on until the

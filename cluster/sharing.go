@@ -36,10 +36,10 @@ type sharing interface {
 	waiting() int64
 	// room tells that some worker has room again.
 	room()
-	// look finds workers that take nothing of what waits for them, and reports
-	// whether something may wait. onWait sets what is to be called when something
-	// waits: it has look called until that says no.
-	look(time.Time) (more bool)
+	// look finds workers that take nothing of what waits for them, and tells when
+	// to look again, or never. onWait sets what is to be called when something
+	// waits: it has look called soon.
+	look(time.Time) (again time.Duration)
 	onWait(watch func())
 	// held is how many connections were accepted for which no worker has room; it
 	// adds to queued what waits for each worker.

@@ -50,7 +50,11 @@ func (p *Primary) Upgrade(ctx context.Context) error {
 // freeze waits until nothing is half done, and keeps anything else from
 // beginning until thaw is called.
 func (p *Primary) freeze() (thaw func(), err error) {
-	p.gate.Lock()
+	end := time.Now().Add(time.Second)
+	for p.gate.Lock(); !p.events.idle() && time.Now().Before(end); p.gate.Lock() {
+		p.gate.Unlock() // OnEvent may wait for it
+		time.Sleep(time.Millisecond)
+	}
 	p.mu.Lock()
 	ending := p.ending
 	p.mu.Unlock()
@@ -59,8 +63,6 @@ func (p *Primary) freeze() (thaw func(), err error) {
 		return nil, errEnding
 	}
 	p.stopLoop()
-	for end := time.Now().Add(time.Second); !p.events.idle() && time.Now().Before(end); time.Sleep(time.Millisecond) {
-	}
 	for end := time.Now().Add(100 * time.Millisecond); p.relaying() && time.Now().Before(end); time.Sleep(time.Millisecond) {
 	}
 	servers := p.all()
