@@ -43,7 +43,8 @@ func newRoot() *cobra.Command {
 	root := newRun("onconn [flags] [-- command [args]]")
 	root.Long = "onconn serves one port with several worker processes.\n\n" + root.Long
 	root.Version = version()
-	root.AddCommand(newRun("run [flags] [-- command [args]]"), newChaos())
+	root.AddCommand(newRun("run [flags] [-- command [args]]"),
+		newStatus(), newReload(), newScale(), newUpgrade(), newChaos())
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	return root

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"slices"
@@ -11,12 +12,14 @@ import (
 	"time"
 
 	"onconn/cluster"
+	"onconn/cluster/control"
 )
 
 // A report tells on standard output what the cluster does: a line each second,
 // as text or as JSON.
 type report struct {
 	out     *output
+	err     io.Writer // what goes wrong
 	flags   *runFlags
 	primary *cluster.Primary
 	stop    chan struct{}
@@ -24,12 +27,14 @@ type report struct {
 
 	mu      sync.Mutex
 	numReqs int64
+	ready   map[int]bool             // slots that had a ready worker, at the start
+	started bool                     // all had
 	living  map[*cluster.Worker]bool // until their exit is told
 	gone    int64                    // connections that the others had got
 }
 
 func newReport(f *runFlags) *report {
-	return &report{out: newOutput(os.Stdout), flags: f, stop: make(chan struct{}), living: map[*cluster.Worker]bool{}}
+	return &report{out: newOutput(os.Stdout), flags: f, stop: make(chan struct{}), living: map[*cluster.Worker]bool{}, ready: map[int]bool{}}
 }
 
 // event is called for each of the cluster's.
@@ -48,10 +53,39 @@ func (r *report) event(e cluster.Event) {
 	case cluster.Exited:
 		delete(r.living, e.Worker)
 		r.gone += e.Worker.Stats().Accepted
+	case cluster.Ready:
+		r.isReady(e.Worker)
 	}
 	if r.flags.json && !r.flags.quiet {
 		r.eventJSON(e)
 	}
+}
+
+// isReady tells when all workers are, and after that each new one. Hangs and
+// crash loops are told by the log.
+func (r *report) isReady(w *cluster.Worker) {
+	r.ready[w.Slot] = true
+	if r.started && !r.flags.json && !r.flags.quiet {
+		fmt.Fprintf(r.out, "onconn: worker %d (pid %d) is ready\n", w.ID, w.PID)
+	}
+	r.areReady()
+}
+
+func (r *report) areReady() {
+	if r.started || r.primary == nil || len(r.ready) < r.primary.Status().Target {
+		return
+	}
+	r.started = true
+	if !r.flags.json && !r.flags.quiet {
+		fmt.Fprintf(r.out, "onconn: %s ready\n", all(len(r.ready)))
+	}
+}
+
+func all(workers int) string {
+	if workers == 1 {
+		return "the worker is"
+	}
+	return fmt.Sprintf("all %d workers are", workers)
 }
 
 // eventLine is an event as a line of JSON.
@@ -62,8 +96,10 @@ type eventLine struct {
 	PID     int       `json:"pid"`
 	Network string    `json:"network,omitempty"` // listening
 	Address string    `json:"address,omitempty"`
-	Status  string    `json:"status,omitempty"` // exited
-	Error   string    `json:"error,omitempty"`  // disconnected
+	Status  string    `json:"status,omitempty"` // exited, crash loop
+	Stderr  string    `json:"stderr,omitempty"`
+	Crashes int       `json:"crashes,omitempty"` // crash loop: in a row
+	Error   string    `json:"error,omitempty"`   // disconnected
 }
 
 // countLine is a second, or the end, as a line of JSON.
@@ -88,9 +124,10 @@ func (r *report) eventJSON(e cluster.Event) {
 	if e.Addr != nil {
 		line.Network, line.Address = e.Addr.Network(), e.Addr.String()
 	}
-	if e.Kind == cluster.Exited {
+	if e.Kind == cluster.Exited || e.Kind == cluster.CrashLoop {
 		line.Status = cluster.Describe(e.Status)
 	}
+	line.Stderr, line.Crashes = e.Stderr, e.Crashes
 	if e.Err != nil {
 		line.Error = e.Err.Error()
 	}
@@ -101,14 +138,23 @@ func (r *report) eventJSON(e cluster.Event) {
 func (r *report) print(line any) { json.NewEncoder(r.out).Encode(line) }
 
 // begin says where the cluster listens, and then each second what it did.
-func (r *report) begin(p *cluster.Primary) {
+func (r *report) begin(p *cluster.Primary, c *control.Server) {
+	r.mu.Lock()
 	r.primary = p
+	for _, w := range p.Workers() {
+		r.living[w] = true // after an upgrade nobody tells that they were started
+	}
+	r.mu.Unlock()
 	if r.flags.quiet {
 		return
 	}
 	if !r.flags.json {
-		r.banner()
+		r.banner(c)
 	}
+	r.mu.Lock()
+	r.started = p.Status().Upgrades > 0 // the workers are from before
+	r.areReady()
+	r.mu.Unlock()
 	r.stopped.Go(func() {
 		tick := time.NewTicker(time.Second)
 		defer tick.Stop()
@@ -126,7 +172,7 @@ func (r *report) begin(p *cluster.Primary) {
 	}
 }
 
-func (r *report) banner() {
+func (r *report) banner(c *control.Server) {
 	workers := r.primary.Workers()
 	fmt.Fprintf(r.out, "onconn: primary %d, %d workers, mode %s, backlog %d\n", os.Getpid(), len(workers), r.flags.mode, r.flags.backlog)
 	for _, a := range r.primary.Addrs() {
@@ -134,6 +180,12 @@ func (r *report) banner() {
 		if len(r.flags.command) == 0 {
 			fmt.Fprintf(r.out, "onconn: try %s\n", curl(a))
 		}
+	}
+	switch {
+	case r.flags.control != "" && c != nil:
+		fmt.Fprintf(r.out, "onconn: onconn status --control %s shows the workers; reload, scale N and upgrade change them\n", c.Path())
+	case c != nil:
+		fmt.Fprintf(r.out, "onconn: onconn status %d shows the workers; reload, scale N and upgrade change them\n", os.Getpid())
 	}
 	fmt.Fprintln(r.out, "onconn: Ctrl-C drains and exits")
 }

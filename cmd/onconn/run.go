@@ -1,21 +1,17 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math"
-	"os"
-	"os/signal"
 	"runtime/debug"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"onconn/cluster"
+	"onconn/cluster/control"
 	"onconn/listen"
 )
 
@@ -28,6 +24,12 @@ type runFlags struct {
 	backlog   int
 	maxConns  int
 	drain     time.Duration
+	ready     time.Duration
+	hang      time.Duration
+	killHung  time.Duration
+	notify    bool
+	control   string
+	metrics   string
 	quiet     bool
 	json      bool
 	addresses []cluster.Address // of listen, by check
@@ -45,6 +47,11 @@ second a line tells how many requests there were and which worker got how
 many connections. Ctrl-C drains: no new connections, those that are open
 finish, and onconn exits with 0. A second Ctrl-C doesn't wait.
 
+While it runs, onconn status shows what the workers do, and onconn reload,
+scale and upgrade change them without losing a connection. So do signals:
+SIGHUP reloads, SIGUSR2 upgrades, SIGTTIN and SIGTTOU mean one worker more and
+one less.
+
 A command is a Go program that calls cluster.Listen, in any mode. In shared
 and reuseport mode it may be any server that takes its listening sockets from
 systemd (LISTEN_FDS, sd_listen_fds(3)): onconn passes those of --listen.
@@ -57,7 +64,8 @@ Modes:
   onconn -n 4 -l 127.0.0.1:8080 -l /tmp/hello.sock
   onconn --policy least-loaded --max-conns 100
   onconn -n 2 -m shared -l :8080 -- python3 server.py
-  onconn -- ./my-go-server --its-own flags`,
+  onconn -- ./my-go-server --its-own flags
+  onconn --metrics :9112 --kill-hung 10s -- ./my-go-server`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.check(cmd, args); err != nil {
@@ -78,11 +86,20 @@ Modes:
 	flags.IntVar(&f.backlog, "backlog", listen.DefaultBacklog, "limit of the accept queue; -1: as much as the kernel allows")
 	flags.IntVar(&f.maxConns, "max-conns", 0, "connections that a worker holds at a time, for each address; 0: any number")
 	flags.DurationVar(&f.drain, "drain-timeout", cluster.DefaultDrainTimeout, "how long workers may take to finish when they are to go")
+	flags.DurationVar(&f.ready, "ready-timeout", 30*time.Second, "how long a new worker may take to be ready, when reloading and scaling")
+	flags.BoolVar(&f.notify, "notify", false, "the command says READY=1, as sd_notify(3) has it; else it is ready after a second")
+	flags.DurationVar(&f.hang, "hang-after", time.Second, "a worker that takes nothing for so long is reported; others get its\nconnections much sooner")
+	flags.DurationVar(&f.killHung, "kill-hung", 0, "kill and replace a worker that takes nothing for so long; 0: never")
+	flags.StringVar(&f.control, "control", "", "path of the socket for onconn status, reload, scale and upgrade, or off\n(default PID.sock in "+control.Directories()+")")
+	flags.StringVar(&f.metrics, "metrics", "", "host:port to serve metrics to Prometheus on")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print only what goes wrong")
 	flags.BoolVar(&f.json, "json", false, "print events and counts as JSON, one object a line")
 	complete := func(values ...string) cobra.CompletionFunc {
 		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
 	}
+	cmd.RegisterFlagCompletionFunc("control", func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return []cobra.Completion{"off"}, cobra.ShellCompDirectiveDefault
+	})
 	cmd.RegisterFlagCompletionFunc("mode", complete("rr", "shared", "reuseport"))
 	cmd.RegisterFlagCompletionFunc("policy", complete("round-robin", "least-loaded", "source-hash", "weighted="))
 	return cmd
@@ -117,17 +134,30 @@ func (f *runFlags) check(cmd *cobra.Command, args []string) error {
 		return fmt.Errorf("--max-conns is %d: it is 1 or more, or 0 for any number", f.maxConns)
 	case f.drain <= 0:
 		return fmt.Errorf("--drain-timeout is %v: it is longer than 0", f.drain)
+	case f.ready <= 0:
+		return fmt.Errorf("--ready-timeout is %v: it is longer than 0", f.ready)
+	case f.hang <= 0:
+		return fmt.Errorf("--hang-after is %v: it is longer than 0", f.hang)
+	case f.killHung != 0 && f.killHung < f.hang:
+		return fmt.Errorf("--kill-hung is %v: it is 0, or not less than --hang-after, %v", f.killHung, f.hang)
+	case f.notify && len(args) == 0:
+		return errors.New("--notify is for a command after --")
+	case cmd.Flags().Changed("control") && f.control == "":
+		return errors.New("--control is empty: it is a path, or off")
 	case f.backlog == 0, f.backlog < -1, f.backlog > math.MaxInt32:
 		return fmt.Errorf("--backlog is %d: it is 1 to %d, or -1 for as much as the kernel allows", f.backlog, math.MaxInt32)
 	}
-	_, err := f.config()
-	return err
+	if _, err := f.config(); err != nil {
+		return err
+	}
+	return checkMetrics(f.metrics)
 }
 
 // config is the cluster's configuration, without what watches it.
 func (f *runFlags) config() (cfg cluster.Config, err error) {
 	cfg = cluster.Config{
 		Workers: f.workers, Listen: f.addresses, MaxConns: f.maxConns, DrainTimeout: f.drain,
+		ReadyTimeout: f.ready, HangAfter: f.hang, KillHung: f.killHung, Notify: f.notify,
 		ListenConfig: listen.Config{Backlog: f.backlog},
 	}
 	if cfg.Mode, err = cluster.ParseMode(f.mode); err != nil {
@@ -151,83 +181,6 @@ func (f *runFlags) config() (cfg cluster.Config, err error) {
 	}
 	return cfg, nil
 }
-
-func (f *runFlags) run() error {
-	cfg, err := f.config()
-	if err != nil {
-		return err
-	}
-	level := slog.LevelInfo
-	if f.quiet {
-		level = slog.LevelWarn
-	}
-	r := newReport(f)
-	defer r.out.end()
-	log := newOutput(os.Stderr)
-	defer log.end()
-	cfg.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: level}))
-	cfg.OnEvent = r.event
-	p, err := cluster.New(cfg)
-	if err != nil {
-		return usageError{err}
-	}
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	defer close(signals)
-	defer signal.Stop(signals)
-	if err := p.Start(context.Background()); err != nil {
-		return err
-	}
-	r.begin(p)
-	select {
-	case <-signals:
-	case err = <-p.Failed():
-	}
-	r.end()
-	if !drain(p, signals) && err == nil {
-		err = errors.New("a second signal came before all connections were finished")
-	}
-	r.close()
-	return err
-}
-
-// drain shuts the cluster down, at once if a signal comes meanwhile, and reports
-// whether none did.
-func drain(p *cluster.Primary, signals <-chan os.Signal) bool {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	done := make(chan struct{})
-	go func() {
-		p.Shutdown(ctx)
-		close(done)
-	}()
-	select {
-	case <-done:
-		return true
-	case <-second(signals):
-		cancel()
-		<-done
-		return false
-	}
-}
-
-// second yields the first signal that is not part of the one before: timeout(1)
-// and some supervisors signal the process and then its group.
-func second(signals <-chan os.Signal) <-chan os.Signal {
-	began := time.Now()
-	again := make(chan os.Signal, 1)
-	go func() {
-		for sig := range signals {
-			if time.Since(began) > sameSignal {
-				again <- sig
-				return
-			}
-		}
-	}()
-	return again
-}
-
-const sameSignal = 200 * time.Millisecond
 
 // version is what the build knows of it.
 func version() string {
