@@ -29,11 +29,10 @@ func Example() {
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "control.sock")
-	server, err := control.Listen(path, slog.Default())
+	server, err := control.Listen(path, idle{}, slog.Default())
 	if err != nil {
 		log.Fatal(err)
 	}
-	server.Start(idle{})
 	defer server.Close()
 
 	// In another process:

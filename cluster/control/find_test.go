@@ -55,7 +55,7 @@ func TestSweep(t *testing.T) {
 	gone := leaveDead(t, filepath.Join(dir, "99999999.sock"))
 	kept := []string{leaveDead(t, filepath.Join(dir, "1.sock")), leaveDead(t, filepath.Join(dir, "my.sock"))}
 	answers := filepath.Join(dir, "99999998.sock")
-	s, err := Listen(answers, nil)
+	s, err := Listen(answers, &fake{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

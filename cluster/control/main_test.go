@@ -47,11 +47,10 @@ func process(role, path string, env ...string) *exec.Cmd {
 
 // serveRole has a control socket until its standard input ends.
 func serveRole(path string) error {
-	s, err := Listen(path, slog.Default())
+	s, err := Listen(path, &executor{}, slog.Default())
 	if err != nil {
 		return err
 	}
-	s.Start(&executor{})
 	io.Copy(io.Discard, os.Stdin)
 	return s.Close()
 }
@@ -108,11 +107,10 @@ func (f *fake) Upgrade(ctx context.Context) error      { return f.upgrade(ctx) }
 
 func open(t testing.TB, target Target) *Server {
 	t.Helper()
-	s, err := Listen(filepath.Join(t.TempDir(), "s"), slog.New(slog.DiscardHandler))
+	s, err := Listen(filepath.Join(t.TempDir(), "s"), target, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Start(target)
 	t.Cleanup(func() { s.Close() })
 	return s
 }

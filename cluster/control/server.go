@@ -46,10 +46,10 @@ type Server struct {
 	served sync.WaitGroup
 }
 
-// Listen opens the socket at path. Clients wait until Start. The file has mode
-// 0600 from the beginning. It replaces that of a process which is gone; any other
-// file stays, and is an error. log is told who is refused.
-func Listen(path string, log *slog.Logger) (*Server, error) {
+// Listen opens the socket at path and answers there until Close. The file has
+// mode 0600 from the beginning. It replaces that of a process which is gone; any
+// other file stays, and is an error. log is told who is refused.
+func Listen(path string, t Target, log *slog.Logger) (*Server, error) {
 	if path == "" || path[0] == '@' {
 		return nil, fmt.Errorf("control socket %q: it is a path, since an abstract name is open to everybody", path)
 	}
@@ -57,15 +57,10 @@ func Listen(path string, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	s := &Server{ln: ln, log: log, slots: make(chan struct{}, maxClients)}
+	s := &Server{ln: ln, target: t, log: log, slots: make(chan struct{}, maxClients)}
 	s.ctx, s.stop = context.WithCancel(context.Background())
-	return s, nil
-}
-
-// Start answers from now on until Close.
-func (s *Server) Start(t Target) {
-	s.target = t
 	s.served.Go(s.accept)
+	return s, nil
 }
 
 // Path is where the socket is.

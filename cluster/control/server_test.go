@@ -167,11 +167,10 @@ func TestStranger(t *testing.T) {
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "s")
-	s, err := Listen(path, slog.New(slog.DiscardHandler))
+	s, err := Listen(path, &fake{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Start(&fake{})
 	defer s.Close()
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -201,21 +200,20 @@ func TestFile(t *testing.T) {
 	testleak.FDs(t)
 	dir := t.TempDir()
 	path := leaveDead(t, filepath.Join(dir, "dead"))
-	s, err := Listen(path, slog.New(slog.DiscardHandler))
+	s, err := Listen(path, &fake{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Start(&fake{})
 	defer s.Close()
 	var inUse *listen.InUseError
-	if _, err := Listen(path, slog.New(slog.DiscardHandler)); !errors.As(err, &inUse) {
+	if _, err := Listen(path, &fake{}, slog.New(slog.DiscardHandler)); !errors.As(err, &inUse) {
 		t.Errorf("in use: %v", err)
 	}
 	if _, err := dial(t, path).Status(t.Context()); err != nil {
 		t.Error(err)
 	}
 	for _, path := range []string{"", "@abstract", dir + "/no/such"} {
-		if _, err := Listen(path, slog.New(slog.DiscardHandler)); err == nil {
+		if _, err := Listen(path, &fake{}, slog.New(slog.DiscardHandler)); err == nil {
 			t.Errorf("%q is no mistake", path)
 		}
 	}

@@ -1,11 +1,12 @@
 package main
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,28 +22,27 @@ import (
 // An observed cluster has a control socket, and metrics where that was asked for.
 type observed struct {
 	control *control.Server // or nil
-	metrics net.Listener    // or nil
-	server  *http.Server
+	server  *http.Server    // or nil
+	served  sync.WaitGroup
 }
 
-// observe opens the sockets. Who comes before start waits.
-func (f *runFlags) observe(log *logger) (o *observed, err error) {
+// observe opens what it can. That comes after the cluster's start: a program that
+// is tried for an upgrade doesn't come so far.
+func (f *runFlags) observe(ops *operations, log *logger) (o *observed, err error) {
 	o = &observed{}
 	if f.metrics != "" {
-		if o.metrics, err = (listen.Config{Logger: log.Logger}).Listen(context.Background(), "tcp", f.metrics); err != nil {
-			return nil, fmt.Errorf("--metrics: %w", err)
+		if err = o.serveMetrics(f.metrics, ops.Status); err != nil {
+			err = fmt.Errorf("--metrics: %w", err)
 		}
 	}
-	if o.control, err = f.openControl(log); err != nil {
-		o.end()
-		return nil, err
-	}
-	return o, nil
+	var controlErr error
+	o.control, controlErr = f.openControl(ops, log)
+	return o, errors.Join(err, controlErr)
 }
 
 // openControl returns nil where there is to be none. A server without one is
 // better than none, unless somebody has said where it is to be.
-func (f *runFlags) openControl(log *logger) (*control.Server, error) {
+func (f *runFlags) openControl(ops *operations, log *logger) (*control.Server, error) {
 	switch f.control {
 	case "off":
 		return nil, nil
@@ -50,27 +50,27 @@ func (f *runFlags) openControl(log *logger) (*control.Server, error) {
 		path, err := control.DefaultPath()
 		if err == nil {
 			var s *control.Server
-			if s, err = control.Listen(path, log.Logger); err == nil {
+			if s, err = control.Listen(path, ops, log.Logger); err == nil {
 				return s, nil
 			}
 		}
 		fmt.Fprintf(log.out, "onconn: no status and reload from outside: %v; --control PATH says where its socket may be, off that there is none\n", err)
 		return nil, nil
 	}
-	return control.Listen(f.control, log.Logger)
+	return control.Listen(f.control, ops, log.Logger)
 }
 
-func (o *observed) start(ops *operations) {
-	if o.control != nil {
-		o.control.Start(ops)
+func (o *observed) serveMetrics(address string, status func() cluster.Status) error {
+	ln, err := listen.Listen("tcp", address)
+	if err != nil {
+		return err
 	}
-	if o.metrics != nil {
-		o.server = &http.Server{
-			Handler: metricsHandler(ops.Status), ReadTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second,
-			IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
-		}
-		go o.server.Serve(o.metrics)
+	o.server = &http.Server{
+		Handler: metricsHandler(status), ReadTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 	}
+	o.served.Go(func() { o.server.Serve(ln) })
+	return nil
 }
 
 // end breaks off what clients still wait for.
@@ -80,8 +80,7 @@ func (o *observed) end() {
 	}
 	if o.server != nil {
 		o.server.Close()
-	} else if o.metrics != nil {
-		o.metrics.Close()
+		o.served.Wait()
 	}
 }
 

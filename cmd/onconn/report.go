@@ -25,12 +25,13 @@ type report struct {
 	stop    chan struct{}
 	stopped sync.WaitGroup
 
-	mu      sync.Mutex
-	numReqs int64
-	ready   map[int]bool             // slots that had a ready worker, at the start
-	started bool                     // all had
-	living  map[*cluster.Worker]bool // until their exit is told
-	gone    int64                    // connections that the others had got
+	mu       sync.Mutex
+	numReqs  int64
+	ready    map[int]bool // slots that had a ready worker, at the start
+	started  bool         // all had
+	upgraded bool
+	living   map[*cluster.Worker]bool // until their exit is told
+	gone     int64                    // connections that the others had got
 }
 
 func newReport(f *runFlags) *report {
@@ -141,8 +142,13 @@ func (r *report) print(line any) { json.NewEncoder(r.out).Encode(line) }
 func (r *report) begin(p *cluster.Primary, c *control.Server) {
 	r.mu.Lock()
 	r.primary = p
-	for _, w := range p.Workers() {
-		r.living[w] = true // after an upgrade nobody tells that they were started
+	r.upgraded = p.Status().Upgrades > 0
+	if r.upgraded { // the workers are from before, and are ready
+		r.started = true
+		for _, w := range p.Workers() {
+			r.living[w] = true
+			r.gone -= w.Stats().Accepted // all counts begin anew
+		}
 	}
 	r.mu.Unlock()
 	if r.flags.quiet {
@@ -152,7 +158,6 @@ func (r *report) begin(p *cluster.Primary, c *control.Server) {
 		r.banner(c)
 	}
 	r.mu.Lock()
-	r.started = p.Status().Upgrades > 0 // the workers are from before
 	r.areReady()
 	r.mu.Unlock()
 	r.stopped.Go(func() {
@@ -174,6 +179,10 @@ func (r *report) begin(p *cluster.Primary, c *control.Server) {
 
 func (r *report) banner(c *control.Server) {
 	workers := r.primary.Workers()
+	if r.upgraded {
+		fmt.Fprintf(r.out, "onconn: upgraded, version %s, %d workers stay; counts begin anew\n", version(), len(workers))
+		return
+	}
 	fmt.Fprintf(r.out, "onconn: primary %d, %d workers, mode %s, backlog %d\n", os.Getpid(), len(workers), r.flags.mode, r.flags.backlog)
 	for _, a := range r.primary.Addrs() {
 		fmt.Fprintf(r.out, "onconn: listening on %s\n", a)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -49,18 +50,22 @@ func (f *runFlags) run() error {
 	if err != nil {
 		return usageError{err}
 	}
-	seen, err := f.observe(log)
-	if err != nil {
-		return err
-	}
-	defer seen.end()
 	signals := takeSignals()
 	defer signals.stop()
 	if err := p.Start(context.Background()); err != nil {
 		return err
 	}
 	ops := &operations{primary: p, report: r, systemd: systemd}
-	seen.start(ops)
+	seen, err := f.observe(ops, log)
+	defer seen.end()
+	switch {
+	case err == nil:
+	case p.Status().Upgrades > 0: // no reason to end what serves
+		fmt.Fprintln(out, "onconn:", err)
+	default:
+		p.Shutdown(context.Background())
+		return err
+	}
 	r.begin(p, seen.control)
 	systemd.begin(p)
 	defer systemd.end()
