@@ -14,16 +14,15 @@ type verdict struct {
 	sums   []string // counts that don't agree
 }
 
-// settle is how much later than a worker's exit its end may be felt, on a busy
-// machine.
-const settle = 500 * time.Millisecond
+// settle is how much later than a moment it may be felt, on a busy machine.
+const settle = 200 * time.Millisecond
 
 // judge attributes the losses, with what workers have noted and with the ends
 // that the script has made.
-func judge(counts Counts, losses []*Loss, notes map[uint64][]*note, endings []*ending) (v verdict) {
+func judge(counts Counts, losses []*Loss, notes map[uint64][]*note, endings, squeezes []*moment) (v verdict) {
 	v.losses = losses
 	slices.SortFunc(losses, func(a, b *Loss) int { return a.Ended.Compare(b.Ended) })
-	ended := map[int]*ending{}
+	ended := map[int]*moment{}
 	for _, e := range endings {
 		ended[e.Worker] = e
 	}
@@ -33,7 +32,7 @@ func judge(counts Counts, losses []*Loss, notes map[uint64][]*note, endings []*e
 		if len(of) == 0 {
 			unnoted++
 		}
-		l.attribute(of, ended, endings)
+		l.attribute(of, ended, endings, squeezes)
 	}
 	for key, of := range notes {
 		if len(of) > 1 {
@@ -51,7 +50,7 @@ func judge(counts Counts, losses []*Loss, notes map[uint64][]*note, endings []*e
 
 // attribute finds the cause. Only a connection that ended can be the work of a
 // worker that did: one that hangs, or is refused, never.
-func (l *Loss) attribute(of []*note, ended map[int]*ending, endings []*ending) {
+func (l *Loss) attribute(of []*note, ended map[int]*moment, endings, squeezes []*moment) {
 	l.Cause = Unexplained
 	l.Notes = describeAll(of)
 	if l.Kind != "reset" && l.Kind != "eof" {
@@ -66,13 +65,23 @@ func (l *Loss) attribute(of []*note, ended map[int]*ending, endings []*ending) {
 	if len(of) > 0 || l.Request > 0 {
 		return
 	}
-	for _, e := range endings {
-		if !e.used && l.Ended.After(e.From) && !e.To.IsZero() && l.Began.Before(e.To) && l.Ended.Before(e.To.Add(settle)) {
-			e.used = true
-			l.Cause = AtAKill
-			return
+	switch {
+	case l.excusedBy(endings):
+		l.Cause = AtAKill
+	case l.excusedBy(squeezes):
+		l.Cause = AtASqueeze
+	}
+}
+
+// excusedBy reports whether one of the moments is that of the loss, and uses it.
+func (l *Loss) excusedBy(moments []*moment) bool {
+	for _, m := range moments {
+		if !m.used && l.Ended.After(m.From) && !m.To.IsZero() && l.Began.Before(m.To) && l.Ended.Before(m.To.Add(settle)) {
+			m.used = true
+			return true
 		}
 	}
+	return false
 }
 
 // checkSums compares what clients say with what workers noted. If these don't

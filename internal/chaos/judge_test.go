@@ -36,13 +36,13 @@ func testJournal(t *testing.T, notes int) *journal {
 }
 
 func TestAttribution(t *testing.T) {
-	killed := func() []*ending { return []*ending{{Worker: 1, Kind: Kill, From: at(100), To: at(120)}} }
+	killed := func() []*moment { return []*moment{{Worker: 1, Kind: Kill, From: at(100), To: at(120)}} }
 	tests := []struct {
 		name    string
 		loss    *Loss
 		worker  int // that noted it; 0: none
 		state   uint32
-		endings []*ending
+		endings []*moment
 		want    Cause
 	}{
 		{"in hand of a killed worker", lost("reset", 1, 90, 110), 1, noteOpen, killed(), InHand},
@@ -67,7 +67,7 @@ func TestAttribution(t *testing.T) {
 				n.begin()
 				n.end(tt.state)
 			}
-			v := judge(Counts{Connections: 1}, []*Loss{tt.loss}, j.notes(), tt.endings)
+			v := judge(Counts{Connections: 1}, []*Loss{tt.loss}, j.notes(), tt.endings, nil)
 			if v.losses[0].Cause != tt.want {
 				t.Errorf("the cause is %q, not %q", v.losses[0].Cause, tt.want)
 			}
@@ -80,7 +80,7 @@ func TestAttribution(t *testing.T) {
 
 // A kill excuses one connection that nobody noted, and no more.
 func TestOneForEachKill(t *testing.T) {
-	endings := []*ending{
+	endings := []*moment{
 		{Worker: 1, Kind: KillAll, From: at(100), To: at(120)},
 		{Worker: 2, Kind: KillAll, From: at(100), To: at(121)},
 	}
@@ -88,7 +88,7 @@ func TestOneForEachKill(t *testing.T) {
 	for port := range 5 {
 		losses = append(losses, lost("reset", port, 90, 110))
 	}
-	v := judge(Counts{Connections: 5}, losses, nil, endings)
+	v := judge(Counts{Connections: 5}, losses, nil, endings, nil)
 	causes := map[Cause]int{}
 	for _, l := range v.losses {
 		causes[l.Cause]++
@@ -98,12 +98,26 @@ func TestOneForEachKill(t *testing.T) {
 	}
 }
 
+// A lowered limit excuses one, and only one that no worker has.
+func TestOneForEachSqueeze(t *testing.T) {
+	j := testJournal(t, 10)
+	j.take(peer(9), 1)
+	squeezes := []*moment{{Kind: Squeeze, From: at(100), To: at(101)}}
+	losses := []*Loss{lost("reset", 9, 90, 101), lost("reset", 1, 95, 102), lost("reset", 2, 95, 103), lost("reset", 3, 102, 104)}
+	v := judge(Counts{Connections: 4}, losses, j.notes(), nil, squeezes)
+	for i, want := range []Cause{Unexplained, AtASqueeze, Unexplained, Unexplained} {
+		if got := v.losses[i].Cause; got != want {
+			t.Errorf("loss %d: %q, not %q", i, got, want)
+		}
+	}
+}
+
 func TestHandledTwice(t *testing.T) {
 	j := testJournal(t, 10)
 	j.take(peer(1), 1).end(noteClosed)
 	j.take(peer(2), 1).end(noteClosed)
 	j.take(peer(2), 2).end(noteClosed)
-	v := judge(Counts{Connections: 2, Answered: 2}, nil, j.notes(), nil)
+	v := judge(Counts{Connections: 2, Answered: 2}, nil, j.notes(), nil, nil)
 	if len(v.twice) != 1 || !strings.HasPrefix(v.twice[0], "127.64.1.1:2: ") {
 		t.Errorf("handled twice: %v", v.twice)
 	}
@@ -112,7 +126,7 @@ func TestHandledTwice(t *testing.T) {
 func TestWrongToAWorker(t *testing.T) {
 	j := testJournal(t, 10)
 	j.take(peer(1), 1).end(noteBad)
-	if v := judge(Counts{Connections: 1}, nil, j.notes(), nil); len(v.bad) != 1 {
+	if v := judge(Counts{Connections: 1}, nil, j.notes(), nil, nil); len(v.bad) != 1 {
 		t.Errorf("bad: %v", v.bad)
 	}
 }
@@ -140,7 +154,7 @@ func TestSums(t *testing.T) {
 				}
 				n.end(noteClosed)
 			}
-			if v := judge(tt.counts, nil, j.notes(), nil); len(v.sums) > 0 != tt.wrong {
+			if v := judge(tt.counts, nil, j.notes(), nil, nil); len(v.sums) > 0 != tt.wrong {
 				t.Errorf("the sums: %v", v.sums)
 			}
 		})

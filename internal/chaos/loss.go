@@ -40,6 +40,11 @@ const (
 	// worker can't note a connection in the same instant in which it takes it,
 	// so there can be one for each that was ended.
 	AtAKill Cause = "at a kill"
+	// AtASqueeze: nobody noted it, and the script lowered the limit of
+	// descriptors in that moment: between a worker's look at the limit and the
+	// system call that takes a connection there is an instant, after which the
+	// kernel has nowhere to put it. There can be one for each squeeze.
+	AtASqueeze Cause = "at a squeeze"
 	// Unexplained is everything else.
 	Unexplained Cause = "unexplained"
 )

@@ -112,7 +112,11 @@ func (p *performance) do(e step, victims []int) error {
 	// lasting does one thing, and its opposite after a while. The second must
 	// come whatever became of the first.
 	lasting := func(on, off command) error {
+		from := time.Now()
 		err := ask(on)
+		if on.Do == "limit" {
+			p.stage.squeezed(from, time.Now())
+		}
 		time.Sleep(e.For)
 		if again := ask(off); err == nil {
 			err = again

@@ -89,8 +89,9 @@ func (r *Report) Write(w io.Writer, style terminal.Style) {
 	l := r.Latency
 	fmt.Fprintf(w, "time to an answer: median %v, p99 %v, p99.9 %v, worst %v; %d above 1 s\n",
 		short(l.Median), short(l.P99), short(l.P999), short(l.Worst), l.Over1s)
-	fmt.Fprintf(w, "losses: %d in hand of %d workers that the script ended%s; %d in the moment of that%s\n",
-		sum(r.Losses[InHand]), r.Ended, of(r.Losses[InHand]), sum(r.Losses[AtAKill]), of(r.Losses[AtAKill]))
+	fmt.Fprintf(w, "losses: %d in hand of %d workers that the script ended%s; %d in the moment of that%s; %d in that of a squeeze%s\n",
+		sum(r.Losses[InHand]), r.Ended, of(r.Losses[InHand]), sum(r.Losses[AtAKill]), of(r.Losses[AtAKill]),
+		sum(r.Losses[AtASqueeze]), of(r.Losses[AtASqueeze]))
 	r.writeFaults(w, style)
 	fmt.Fprintf(w, "again: %s\n", r.Repeat)
 }

@@ -275,7 +275,7 @@ func (r *run) read(client int, l *link) {
 // report judges when all is over.
 func (r *run) report(p *performance, took time.Duration) *Report {
 	endings := r.stage.endings()
-	v := judge(r.counts, r.losses, r.journal.notes(), endings)
+	v := judge(r.counts, r.losses, r.journal.notes(), endings, r.stage.low)
 	report := &Report{
 		Mode: r.Mode.String(), Seed: r.Seed, Workers: r.Workers, KeepAlive: r.KeepAlive, Migrate: r.Migrate, Counts: r.counts,
 		Seconds: took.Seconds(), Events: p.events, Skipped: p.skipped, Failed: p.failed, Ended: len(endings), Repeat: r.command(),

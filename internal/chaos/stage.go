@@ -15,6 +15,7 @@ type stage struct {
 	log     []occurrence
 	op      bool // a reload, a scaling or an upgrade goes on
 	dry     bool // the primary has no descriptors
+	low     []*moment
 	changed chan struct{}
 }
 
@@ -22,17 +23,18 @@ type stage struct {
 type actor struct {
 	workerInfo
 	busy   bool // stopped, stalled or squeezed
-	ended  *ending
+	ended  *moment
 	exited time.Time
 }
 
-// An ending is a worker's end by the script.
-type ending struct {
-	Worker int
+// A moment is one in which a connection can be lost that no worker has noted:
+// when the script ends a worker, or lowers a limit.
+type moment struct {
+	Worker int // that ended
 	Kind   Kind
 	From   time.Time // before it was told
-	To     time.Time // when its exit was seen; zero: it wasn't
-	used   bool      // by the judge: for the connection in that moment
+	To     time.Time // when the exit was seen, or the limit is low; zero: never
+	used   bool      // by the judge: one connection for each
 }
 
 type occurrence struct {
@@ -182,7 +184,7 @@ func (s *stage) begin(e step) (victims []int, ok bool, changed <-chan struct{}) 
 		able = []*actor{able[e.Pick%len(able)]}
 	}
 	for _, w := range able {
-		w.ended = &ending{Worker: w.ID, Kind: e.Kind, From: now}
+		w.ended = &moment{Worker: w.ID, Kind: e.Kind, From: now}
 		victims = append(victims, w.ID)
 	}
 	return victims, true, nil
@@ -205,7 +207,7 @@ func (s *stage) end(e step, victims []int) {
 }
 
 // endings are the ends of workers by the script.
-func (s *stage) endings() (all []*ending) {
+func (s *stage) endings() (all []*moment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, w := range s.workers {
@@ -213,8 +215,15 @@ func (s *stage) endings() (all []*ending) {
 			all = append(all, w.ended)
 		}
 	}
-	slices.SortFunc(all, func(a, b *ending) int { return a.From.Compare(b.From) })
+	slices.SortFunc(all, func(a, b *moment) int { return a.From.Compare(b.From) })
 	return all
+}
+
+// squeezed notes when a limit was lowered.
+func (s *stage) squeezed(from, to time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.low = append(s.low, &moment{Kind: Squeeze, From: from, To: to})
 }
 
 // left are the processes of workers that were never seen to exit.
