@@ -96,7 +96,7 @@ func (p *Primary) command(id, slot int, env []string) (command, error) {
 		c.listen = append(c.listen, inherited{fd, fmt.Sprintf("listen%d", i)})
 	}
 	if p.notify != nil && len(c.listen) > 0 {
-		c.env = environment(c.env, []string{"NOTIFY_SOCKET=" + p.notify.Address()})
+		c.env = append(c.env, "NOTIFY_SOCKET="+p.notify.Address())
 	}
 	return c, nil
 }

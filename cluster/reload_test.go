@@ -212,3 +212,36 @@ func noisyRole() error {
 	}()
 	return nameRole()
 }
+
+// A program that can't be started any more is tried again, and meanwhile clients
+// wait in the kernel's queue.
+func TestForkFails(t *testing.T) {
+	program := t.TempDir() + "/worker"
+	if err := os.Link(os.Args[0], program); err != nil {
+		b, err := os.ReadFile(os.Args[0])
+		if err == nil {
+			err = os.WriteFile(program, b, 0o700)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := start(t, "name", cluster.Config{Workers: 1, Exec: program, Env: on("tcp", "127.0.0.1:0"), Logger: slog.New(slog.DiscardHandler)})
+	a := r.listening(1)
+	if err := os.Rename(program, program+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Reload(t.Context()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("reload: %v", err)
+	}
+	ask(t, a)
+	r.Workers()[0].Kill(syscall.SIGKILL)
+	r.await(cluster.Exited)
+	c := dial(t, a)
+	defer c.Close()
+	time.Sleep(300 * time.Millisecond) // some attempts fail
+	if err := os.Rename(program+".away", program); err != nil {
+		t.Fatal(err)
+	}
+	readID(t, c)
+}
