@@ -160,6 +160,38 @@ func TestScale(t *testing.T) {
 	}
 }
 
+// Workers that still finish what they have are none of those that are wanted.
+func TestScaleWhileDraining(t *testing.T) {
+	r := start(t, "hold", cluster.Config{Workers: 3, Env: on("tcp", "127.0.0.1:0")})
+	a := r.listening(3)
+	for range 3 {
+		c := dial(t, a)
+		defer c.Close()
+		c.Read(make([]byte, 10))
+	}
+	expect := func(what string, target, living int) {
+		t.Helper()
+		if n := r.Status().Target; n != target {
+			t.Errorf("%s, %d workers are wanted, not %d", what, n, target)
+		}
+		if n := len(r.Workers()); n != living {
+			t.Errorf("%s, %d workers live, not %d", what, n, living)
+		}
+	}
+	for _, step := range []struct{ workers, living int }{{1, 3}, {1, 3}, {2, 4}} {
+		if err := r.Scale(t.Context(), step.workers); err != nil {
+			t.Error(err)
+		}
+		expect(fmt.Sprintf("scaled to %d", step.workers), step.workers, step.living)
+	}
+	if err := r.Reload(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if n := r.Status().Target; n != 2 {
+		t.Errorf("after a reload %d workers are wanted", n)
+	}
+}
+
 // A worker that crashes again and again is restarted ever more slowly, and that is
 // reported with what it wrote.
 func TestCrashLoop(t *testing.T) {

@@ -68,16 +68,18 @@ func (p *Primary) shrink(slots []int) error {
 				"can't be taken over without losing what waits there: start anew with fewer workers")
 		}
 	}
+	p.gate.RLock()
+	defer p.gate.RUnlock()
 	p.mu.Lock()
 	for _, n := range slots {
-		if s := p.slots[n]; s.due != nil {
+		s := p.slots[n]
+		s.worker = nil // nobody waits for its end: the slot is free for the next one
+		if s.due != nil {
 			s.due.Stop()
 			s.due = nil
 		}
 	}
 	p.mu.Unlock()
-	p.gate.RLock()
-	defer p.gate.RUnlock()
 	for _, w := range leaving {
 		p.retire(w)
 	}
