@@ -16,11 +16,9 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -31,6 +29,7 @@ import (
 	"time"
 
 	"onconn/cluster"
+	"onconn/cluster/httpserve"
 )
 
 // message is what a worker sends to the primary for each request.
@@ -113,15 +112,6 @@ func worker(address string) error {
 		io.WriteString(w, "hello world\n")
 		cluster.Send(message{"notifyRequest"}) // fails when nobody is left to count
 	}), ReadHeaderTimeout: 5 * time.Second}
-	go func() {
-		<-cluster.Draining()
-		// Or idle clients would hold the worker. Not Shutdown, which also closes
-		// connections whose request is still on its way.
-		srv.SetKeepAlivesEnabled(false)
-	}()
-	// Accept fails when the worker was asked to go and its connections are over.
-	if err := srv.Serve(ln); !errors.Is(err, net.ErrClosed) {
-		return err
-	}
-	return nil
+	// It returns when the worker was asked to go and its connections are over.
+	return httpserve.Serve(srv, ln)
 }
