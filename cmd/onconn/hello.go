@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"onconn/cluster"
+	"onconn/cluster/httpserve"
 )
 
 // notifyRequest is what a worker of the demo sends to the primary: how many
@@ -35,14 +35,14 @@ const clientTimeout = cluster.DefaultDrainTimeout / 2
 func hello(addresses []cluster.Address) error {
 	var count atomic.Int64
 	id := strconv.Itoa(cluster.ID())
-	srv := &http.Server{
+	srv := &httpserve.Server{HTTP: &http.Server{
 		ReadTimeout: clientTimeout, WriteTimeout: clientTimeout, IdleTimeout: time.Minute,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			count.Add(1)
 			w.Header().Set("Onconn-Worker", id)
 			io.WriteString(w, "hello world\n")
 		}),
-	}
+	}, Grace: time.Second} // Ctrl-C is often waited for
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
 	served := make(chan error, len(addresses))
@@ -62,10 +62,7 @@ func hello(addresses []cluster.Address) error {
 		case <-tick.C:
 			notify(&count)
 		case <-draining:
-			// Not Shutdown, which closes connections whose first request is
-			// still on its way. Serve ends by itself when all are over.
-			srv.SetKeepAlivesEnabled(false)
-			draining = nil
+			draining = nil // Serve ends by itself when its connections are over
 			going = time.After(sameSignal)
 		case <-term:
 			// Where all processes are signalled at once, as systemd does, the
@@ -75,7 +72,7 @@ func hello(addresses []cluster.Address) error {
 			cluster.Disconnect()
 			signal.Reset(syscall.SIGTERM) // the next one is the primary's, after the drain timeout
 		case err := <-served:
-			if !errors.Is(err, net.ErrClosed) {
+			if err != nil {
 				return err
 			}
 			open--

@@ -76,7 +76,7 @@ func TestBlockedOutput(t *testing.T) {
 			}
 			select {
 			case <-exited:
-			case <-time.After(4 * time.Second):
+			case <-time.After(tooLong):
 				t.Fatal("it waits for its standard output")
 			}
 			if code := cmd.ProcessState.ExitCode(); code != c.code {
