@@ -43,7 +43,7 @@ func Link(t testing.TB, a, b *Namespace, addrA, addrB netip.Prefix) {
 // setAddress gives an interface an address that is usable at once: without
 // duplicate address detection.
 func setAddress(name string, p netip.Prefix) error {
-	index, err := ioctl(name, unix.SIOCGIFINDEX, 0)
+	index, err := ioctl(name, unix.SIOCGIFINDEX, func(*unix.Ifreq) {})
 	if err != nil {
 		return err
 	}
@@ -61,12 +61,12 @@ func setAddress(name string, p netip.Prefix) error {
 }
 
 func up(name string) error {
-	_, err := ioctl(name, unix.SIOCSIFFLAGS, unix.IFF_UP)
+	_, err := ioctl(name, unix.SIOCSIFFLAGS, func(r *unix.Ifreq) { r.SetUint16(unix.IFF_UP) })
 	return err
 }
 
-// ioctl is netdevice(7) with one number.
-func ioctl(name string, request uint, value uint16) (uint32, error) {
+// ioctl is netdevice(7) with one number, which set puts in.
+func ioctl(name string, request uint, set func(*unix.Ifreq)) (uint32, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return 0, os.NewSyscallError("socket", err)
@@ -76,9 +76,15 @@ func ioctl(name string, request uint, value uint16) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
-	r.SetUint16(value)
+	set(r)
 	err = unix.IoctlIfreq(fd, request, r)
 	return r.Uint32(), os.NewSyscallError("ioctl "+name, err)
+}
+
+// setQueue says how many packets wait for whoever reads a TUN device.
+func setQueue(name string, packets uint32) error {
+	_, err := ioctl(name, unix.SIOCSIFTXQLEN, func(r *unix.Ifreq) { r.SetUint32(packets) })
+	return err
 }
 
 // rtnetlink has the kernel make something new.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -112,4 +113,31 @@ func TestLink(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestDelay(t *testing.T) {
+	testleak.FDs(t)
+	const oneWay = 20 * time.Millisecond
+	server, client := New(t), New(t)
+	a, b := netip.MustParsePrefix("10.0.0.1/24"), netip.MustParsePrefix("10.0.0.2/24")
+	Delay(t, server, client, a, b, oneWay)
+	var l net.Listener
+	server.Do(func() {
+		var err error
+		if l, err = net.Listen("tcp", "10.0.0.1:80"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	defer l.Close()
+	client.Do(func() {
+		start := time.Now()
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if took := time.Since(start); took < 2*oneWay {
+			t.Errorf("a handshake took %v, less than %v", took, 2*oneWay)
+		}
+	})
 }
