@@ -2,6 +2,7 @@ package reuseport
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -62,16 +63,15 @@ func (g *Group) Outsiders() ([]Outsider, error) {
 }
 
 func (g *Group) outsiders() ([]Outsider, error) {
-	g.mu.Lock()
+	members := g.Members()
+	if len(members) == 0 {
+		return nil, net.ErrClosed
+	}
 	ours := map[uint64]bool{}
-	for _, m := range g.order {
+	for _, m := range members {
 		ours[m.cookie] = true
 	}
-	g.mu.Unlock()
-	if len(ours) == 0 {
-		return nil, os.ErrClosed
-	}
-	diag, err := g.namespace(g.Members()[0].Descriptor())
+	diag, err := g.namespace(members[0].Descriptor())
 	if err != nil {
 		return nil, err
 	}
