@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"onconn/listen"
+	"onconn/reuseport"
 	"onconn/sock"
 )
 
@@ -40,11 +41,23 @@ type serverImage struct {
 	Config listen.Config `json:"config"`
 	Keep   bool          `json:"keep"`
 	Slots  []int         `json:"slots"`
-	Given  []int         `json:"given"` // slots whose socket a program has that knows only LISTEN_FDS
+	Given  bool          `json:"given"` // to a program that knows only LISTEN_FDS
 	Past   int64         `json:"past"`  // connections that workers took which have left
 	Seats  []seatImage   `json:"seats"`
 	Left   []queueImage  `json:"left"` // of workers that get no more
 	Hand   []handImage   `json:"hand"` // accepted, and no room anywhere
+
+	Members []memberImage `json:"members"` // in reuseport mode, in the kernel's order
+	Ordered bool          `json:"ordered"` // if it is that
+	Holders []int         `json:"holders"` // workers whose programs know only LISTEN_FDS
+}
+
+type memberImage struct {
+	ID      reuseport.ID `json:"id"`
+	FD      sock.FD      `json:"fd"`
+	Slot    int          `json:"slot"`
+	Leaving bool         `json:"leaving,omitempty"` // and in no slot
+	Given   bool         `json:"given,omitempty"`
 }
 
 // A seatImage is a worker's place at a listener; in shared mode it has no queue.
@@ -111,6 +124,9 @@ func (m *image) descriptors() (fds []sock.FD) {
 		}
 		for _, h := range s.Hand {
 			fds = append(fds, h.FD)
+		}
+		for _, m := range s.Members {
+			fds = append(fds, m.FD)
 		}
 	}
 	for _, w := range m.Workers {
@@ -192,7 +208,9 @@ func (p *Primary) image() *image {
 	for _, s := range p.all() {
 		if !s.shut {
 			m.Servers = append(m.Servers, s.image())
-			s.sockets(m.Sockets)
+			if s.mode != ReusePort { // whose members are in its image
+				s.sockets(m.Sockets)
+			}
 		}
 	}
 	for _, w := range p.Workers() {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"onconn/fdpass"
+	"onconn/reuseport"
 	"onconn/sock"
 )
 
@@ -27,9 +28,7 @@ func (s *sharedSocket) image(i *serverImage) {
 	for w := range s.lines {
 		i.Seats = append(i.Seats, seatImage{Worker: w.ID})
 	}
-	if s.given {
-		i.Given = []int{0}
-	}
+	i.Given = s.given
 }
 
 func (s *sharedSocket) revive(w *Worker, l *line, _ seatImage) error {
@@ -38,7 +37,7 @@ func (s *sharedSocket) revive(w *Worker, l *line, _ seatImage) error {
 }
 
 func (s *sharedSocket) inherit(i serverImage, _ map[int]*Worker) error {
-	s.past, s.given = i.Past, len(i.Given) > 0
+	s.past, s.given = i.Past, i.Given
 	s.watch()
 	return nil
 }
@@ -99,28 +98,55 @@ func (d *dispatcher) inherit(i serverImage, workers map[int]*Worker) error {
 
 func (g *reusePort) image(i *serverImage) {
 	g.dispatcher.image(i)
-	for slot, m := range g.members {
-		if m.given {
-			i.Given = append(i.Given, slot)
+	i.Ordered = g.ordered
+	for w := range g.holders {
+		i.Holders = append(i.Holders, w.ID)
+	}
+	for _, m := range g.group.Members() {
+		n := memberImage{ID: m.ID, FD: m.Descriptor(), Leaving: true}
+		for slot, own := range g.members {
+			if own.Member == m {
+				n.Slot, n.Leaving, n.Given = slot, false, own.given
+			}
 		}
+		i.Members = append(i.Members, n)
 	}
 }
 
-// inherit goes on as before: a worker or a program that has its socket accepts
-// there itself.
+// reviveMembers makes the group of an image's sockets.
+func (g *reusePort) reviveMembers(gc reuseport.Config, members []memberImage) error {
+	var sockets []reuseport.Socket
+	for _, m := range members {
+		sockets = append(sockets, reuseport.Socket{ID: m.ID, FD: m.FD})
+	}
+	var err error
+	if g.group, err = gc.Restore(sockets...); err != nil {
+		return err
+	}
+	for _, m := range members {
+		if m.Leaving {
+			g.leaving[g.group.Member(m.ID)] = true
+			continue
+		}
+		if err := g.adopt(m.Slot, g.group.Member(m.ID)); err != nil {
+			return err
+		}
+		g.members[m.Slot].given = m.Given
+	}
+	return nil
+}
+
 func (g *reusePort) inherit(i serverImage, workers map[int]*Worker) error {
-	for _, slot := range i.Given {
-		if m := g.members[slot]; m != nil {
-			m.given = true
-			if len(i.Seats) == 0 {
-				g.shut(m.ln.Descriptor())
-			}
+	g.ordered = i.Ordered
+	for _, id := range i.Holders {
+		if w := workers[id]; w != nil {
+			g.holders[w] = true
 		}
 	}
-	for slot := range g.members {
-		if g.served(slot) {
-			g.stand(slot)
-		}
+	if err := g.dispatcher.inherit(i, workers); err != nil {
+		return err
 	}
-	return g.dispatcher.inherit(i, workers)
+	g.settle()
+	g.resumeDrains()
+	return nil
 }

@@ -35,15 +35,25 @@ func socketName(k key, slot int) string {
 	return "onconn-" + url.QueryEscape(fmt.Sprintf("%s %s %d %d", k.Network, k.Address, k.Index, slot))
 }
 
-// listen opens the socket of a slot, or takes the one that was inherited.
-func (p *Primary) listen(ctx context.Context, cfg listen.Config, network, address string, k key, slot int) (*listen.Listener, error) {
+// takeInherited is the inherited socket of a slot, which is the caller's from then
+// on, or None.
+func (p *Primary) takeInherited(k key, slot int) sock.FD {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	name := socketName(k, slot)
 	fd, ok := p.cfg.Inherited[name]
-	delete(p.cfg.Inherited, name)
-	p.mu.Unlock()
 	if !ok {
-		return cfg.Listen(ctx, network, address)
+		return sock.None
+	}
+	delete(p.cfg.Inherited, name)
+	return fd
+}
+
+// listen opens the socket of k, or takes the one that was inherited.
+func (p *Primary) listen(ctx context.Context, cfg listen.Config, k key) (*listen.Listener, error) {
+	fd := p.takeInherited(k, 0)
+	if fd == sock.None {
+		return cfg.Listen(ctx, k.Network, k.Address)
 	}
 	ln, err := cfg.Own(fd)
 	if err != nil {
@@ -51,7 +61,7 @@ func (p *Primary) listen(ctx context.Context, cfg listen.Config, network, addres
 		return nil, err
 	}
 	if err := ln.ClaimFile(); err != nil {
-		p.log.Warn("the file of an inherited unix socket will be left", "address", address, "err", err)
+		p.log.Warn("the file of an inherited unix socket will be left", "address", k.Address, "err", err)
 	}
 	return ln, nil
 }

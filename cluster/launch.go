@@ -14,10 +14,13 @@ import (
 func (p *Primary) launch(w *Worker, env []string) (err error) {
 	defer func() {
 		if err != nil {
+			for _, s := range p.kept {
+				s.leave(w, true, false)
+			}
 			w.letGo()
 		}
 	}()
-	cmd, err := p.command(w.ID, w.Slot, env)
+	cmd, err := p.command(w, env)
 	if err != nil {
 		return err
 	}
@@ -77,10 +80,10 @@ func (w *Worker) letGo() {
 	}
 }
 
-// command is what a worker in that slot runs.
-func (p *Primary) command(id, slot int, env []string) (command, error) {
+// command is what a worker runs.
+func (p *Primary) command(w *Worker, env []string) (command, error) {
 	c := command{
-		path: p.cfg.Exec, dir: p.cfg.Dir, id: id,
+		path: p.cfg.Exec, dir: p.cfg.Dir, id: w.ID,
 		args: append([]string{p.cfg.Exec}, p.cfg.Args...),
 		in:   p.null, out: p.cfg.Stdout,
 	}
@@ -89,7 +92,7 @@ func (p *Primary) command(id, slot int, env []string) (command, error) {
 		return c, nil
 	}
 	for i, s := range p.kept {
-		fd, err := s.forListenFDs(slot)
+		fd, err := s.forListenFDs(w)
 		if err != nil {
 			return command{}, err
 		}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"syscall"
 	"time"
 )
@@ -106,8 +107,12 @@ func (p *Primary) remove(w *Worker, forGood bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.living, w)
-	if s := p.slots[w.Slot]; s.worker == w {
+	s := p.slots[w.Slot]
+	if s.worker == w {
 		s.worker = nil
+	}
+	if forGood {
+		s.closing = false
 	}
 }
 
@@ -131,10 +136,19 @@ func (p *Primary) room() {
 // emit hands an event to the goroutine that calls OnEvent.
 func (p *Primary) emit(e Event) { p.events.push(e) }
 
-// retire takes a worker out of all listeners and asks it to go.
+// retire takes a worker out of all listeners and asks it to go. It has no slot any
+// more.
 func (p *Primary) retire(w *Worker) {
 	online, first := w.ask()
 	if !first {
+		return
+	}
+	p.mu.Lock()
+	if s := p.slots[w.Slot]; s.worker == w {
+		s.worker = nil
+	}
+	p.mu.Unlock()
+	if !online && p.quietOne(w) {
 		return
 	}
 	p.leaveAll(w, false, true)
@@ -142,6 +156,44 @@ func (p *Primary) retire(w *Worker) {
 		w.Kill(syscall.SIGTERM)
 	}
 	p.running.Go(func() { p.hurry(w, p.drainTime()) })
+}
+
+// quietOne asks a program to go that knows only LISTEN_FDS, and has a socket of its
+// own that nobody takes over: when nothing more comes there, since what waits is
+// its alone to accept. It reports whether it is such a one.
+func (p *Primary) quietOne(w *Worker) bool {
+	if w.hasSpoken() || p.successor(w) {
+		return false
+	}
+	var waits []func(context.Context) error
+	for _, s := range p.kept {
+		if wait := s.quiet(w.Slot); wait != nil {
+			waits = append(waits, wait)
+		}
+	}
+	if len(waits) == 0 {
+		return false
+	}
+	p.mu.Lock()
+	p.slots[w.Slot].closing = true
+	p.mu.Unlock()
+	p.running.Go(func() {
+		for _, wait := range waits {
+			if err := wait(p.life); err != nil && p.life.Err() == nil {
+				p.log.Warn("what waits for a program that goes may be lost", "worker", w.ID, "pid", w.PID, "err", err)
+			}
+		}
+		w.Kill(syscall.SIGTERM)
+		p.hurry(w, p.drainTime())
+	})
+	return true
+}
+
+// successor reports whether another worker is in the slot.
+func (p *Primary) successor(w *Worker) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.slots[w.Slot].worker != nil
 }
 
 // ask notes that the worker is asked to go: whether it can be told so, and

@@ -18,6 +18,7 @@ import (
 	"onconn/accept"
 	"onconn/internal/sdnotify"
 	"onconn/listen"
+	"onconn/reuseport"
 	"onconn/sock"
 )
 
@@ -46,6 +47,11 @@ type Config struct {
 	// and in ReusePort for sockets whose worker is away.
 	Mode   Mode
 	Policy func() Policy
+
+	// Steering makes how the kernel chooses among the sockets of each listener in
+	// ReusePort mode; nil: by a hash. Of the socket of a worker that hangs, crashed
+	// or was disconnected it is told to choose others.
+	Steering func() reuseport.Steering
 
 	// Listen are listeners that are opened before any worker is started and
 	// stay open whatever the workers do. A worker has one of them by listening
@@ -140,6 +146,9 @@ type Primary struct {
 	stopLoop func()
 	starter  *starter
 	lookout  *lookout
+	heritage map[key][]memberImage // while this primary takes over from one before
+	life     context.Context       // ended when the drain begins
+	endLife  context.CancelFunc
 	notify   *sdnotify.Receiver // nil without Config.Notify
 	stopBeat chan struct{}
 	events   *eventQueue
@@ -229,8 +238,9 @@ func New(cfg Config) (*Primary, error) {
 	if err := cfg.findProgram(program); err != nil {
 		return nil, err
 	}
+	life, endLife := context.WithCancel(context.Background())
 	return &Primary{
-		cfg: cfg, log: cfg.Logger, program: program,
+		life: life, endLife: endLife, cfg: cfg, log: cfg.Logger, program: program,
 		servers: map[key]*server{}, slots: map[int]*slot{}, living: map[*Worker]bool{},
 		bell: sock.None, events: newEventQueue(), failure: make(chan error, 1), relays: map[*relay]bool{},
 	}, nil
@@ -458,4 +468,12 @@ func (p *Primary) Addrs() (addrs []net.Addr) {
 		addrs = append(addrs, s.sharing.address())
 	}
 	return addrs
+}
+
+// steering is for the sockets of one more listener; nil: by a hash.
+func (p *Primary) steering() reuseport.Steering {
+	if p.cfg.Steering == nil {
+		return nil
+	}
+	return p.cfg.Steering()
 }

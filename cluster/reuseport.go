@@ -5,81 +5,121 @@ import (
 	"net"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"onconn/listen"
+	"onconn/reuseport"
 	"onconn/sock"
 )
 
-// reusePort: each worker accepts from a socket of its own. The primary keeps
-// all of them, and accepts itself from one whose worker doesn't: the kernel
-// still sends it its share.
+// reusePort: each worker accepts from a socket of its own, and the sockets are a
+// group. From workers that are away the kernel is steered away; what still comes
+// to their sockets the primary accepts, and gives to those that are there.
 type reusePort struct {
 	*dispatcher
 	primary *Primary
 	key     key
-	cfg     listen.Config
-	bound   net.Addr        // of the first member: port 0 is a number by now
-	members map[int]*member // by slot
+	group   *reuseport.Group
+	members map[int]*member  // by slot
+	holders map[*Worker]bool // programs that know only LISTEN_FDS, as far as is known
+	ordered bool             // the group knows the kernel's order, and so can steer
 	stopped bool
+
+	steering reuseport.Steering // while it is held
+
+	draining context.Context // ended when drains have to stop
+	stopAll  context.CancelFunc
+	drains   sync.WaitGroup
+
+	mu      sync.Mutex
+	leaving map[*reuseport.Member]bool // being drained, for good
 }
 
 // A member is the socket of a slot.
 type member struct {
-	ln    *listen.Listener
+	*reuseport.Member
 	given bool // to a program that knows only LISTEN_FDS
+	quiet bool // its program is to go when nothing more comes
 	post  post
 }
 
 func newReusePort(ctx context.Context, p *Primary, k key, cfg listen.Config) (*reusePort, error) {
-	g := &reusePort{dispatcher: newDispatcher(p), primary: p, key: k, cfg: cfg, members: map[int]*member{}}
-	slots := append([]int{0}, p.inheritedSlots(k)...)
-	for _, slot := range slots {
-		if _, err := g.member(ctx, slot); err != nil {
-			g.close()
-			return nil, err
-		}
+	g := &reusePort{
+		dispatcher: newDispatcher(p), primary: p, key: k, ordered: true,
+		members: map[int]*member{}, holders: map[*Worker]bool{}, leaving: map[*reuseport.Member]bool{},
+	}
+	g.draining, g.stopAll = context.WithCancel(context.Background())
+	gc := reuseport.Config{Listener: cfg, Steering: p.steering()}
+	var err error
+	if members := p.heritage[k]; len(members) > 0 {
+		err = g.reviveMembers(gc, members)
+	} else if slots := p.inheritedSlots(k); len(slots) > 0 {
+		err = g.inheritSockets(gc, slots)
+	} else if g.group, err = gc.Listen(ctx, k.Network, k.Address, 1); err == nil {
+		err = g.adopt(0, g.group.Members()[0])
+	}
+	if err != nil {
+		g.close()
+		return nil, err
 	}
 	return g, nil
 }
 
-func (g *reusePort) address() net.Addr { return g.bound }
+// inheritSockets makes the group of sockets whose order the kernel doesn't tell.
+func (g *reusePort) inheritSockets(gc reuseport.Config, slots []int) error {
+	var sockets []reuseport.Socket
+	for i, slot := range slots {
+		sockets = append(sockets, reuseport.Socket{ID: reuseport.ID(i + 1), FD: g.primary.takeInherited(g.key, slot)})
+	}
+	g.ordered = len(slots) == 1
+	if !g.ordered {
+		gc.Steering = nil
+	}
+	var err error
+	if g.group, err = gc.Restore(sockets...); err != nil {
+		for _, s := range sockets {
+			s.FD.Close()
+		}
+		return err
+	}
+	for i, slot := range slots {
+		if err := g.adopt(slot, g.group.Member(reuseport.ID(i+1))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *reusePort) address() net.Addr { return g.group.Addr() }
 
 // member is the socket of a slot, made when it is first asked for.
-func (g *reusePort) member(ctx context.Context, slot int) (*member, error) {
+func (g *reusePort) member(slot int) (*member, error) {
 	if m := g.members[slot]; m != nil {
 		return m, nil
 	}
-	// The first one asks for the port alone, or it would quietly share that of
-	// another program. Set on a listening socket the flag lets others join.
-	cfg, address := g.cfg, g.key.Address
-	if g.bound != nil {
-		cfg.ReusePort, address = true, g.bound.String()
-	}
-	ln, err := g.primary.listen(ctx, cfg, g.key.Network, address, g.key, slot)
+	m, err := g.group.Join(context.Background())
 	if err != nil {
 		return nil, err
 	}
-	if g.bound == nil {
-		if err := sock.ReusePort.Set(ln.Descriptor(), true); err != nil {
-			ln.Close()
-			return nil, err
-		}
-		g.bound = ln.Addr()
-	}
-	m := &member{ln: ln, post: post{fd: ln.Descriptor()}}
-	g.members[slot] = m
-	return m, g.open(ln.Descriptor())
+	err = g.adopt(slot, m)
+	return g.members[slot], err
+}
+
+// adopt gives a socket to a slot, and accepts from it until a worker does.
+func (g *reusePort) adopt(slot int, m *reuseport.Member) error {
+	g.members[slot] = &member{Member: m, post: post{fd: m.Descriptor()}}
+	return g.open(m.Descriptor())
 }
 
 func (g *reusePort) join(w *Worker, l *line) ([]sock.FD, error) {
-	m, err := g.member(context.Background(), w.Slot)
+	m, err := g.member(w.Slot)
 	if err != nil {
 		return nil, err
 	}
-	fd := m.ln.Descriptor()
+	fd := m.Descriptor()
 	if err := unix.SetNonblock(int(fd), true); err != nil { // see forListenFDs
 		return nil, os.NewSyscallError("fcntl", err)
 	}
@@ -87,32 +127,52 @@ func (g *reusePort) join(w *Worker, l *line) ([]sock.FD, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.shut(fd)
+	g.settle()
 	g.watch()
 	return []sock.FD{fd, queue}, nil
 }
 
 func (g *reusePort) leave(w *Worker, gone bool) {
 	g.dispatcher.leave(w, gone)
-	if !w.hasSpoken() && g.empty() {
-		return // a program that knows only LISTEN_FDS: its successor takes on
+	delete(g.holders, w)
+	g.settle()
+}
+
+// settle steers the kernel to the slots whose workers take connections, and
+// accepts itself what comes to others.
+func (g *reusePort) settle() {
+	if g.stopped {
+		return
 	}
-	g.stand(w.Slot)
+	some := false
+	for slot := range g.members {
+		some = some || g.served(slot)
+	}
+	for _, away := range []bool{false, true} { // never all of them
+		for slot, m := range g.members {
+			if want := some && !g.served(slot); want == away && g.ordered && m.Away() != away {
+				if err := g.group.SetAway(m.Member, away); err != nil {
+					g.log.Debug("cannot steer", "slot", slot, "away", away, "err", err)
+				}
+			}
+		}
+	}
+	for slot, m := range g.members {
+		g.stand(slot, m)
+	}
 }
 
 // stand accepts in the place of a slot's worker if it doesn't, and no longer if
 // it does.
-func (g *reusePort) stand(slot int) {
-	m := g.members[slot]
-	if m == nil || g.stopped {
-		return
-	}
-	fd := m.ln.Descriptor()
+func (g *reusePort) stand(slot int, m *member) {
+	fd := m.Descriptor()
 	if g.served(slot) {
 		g.shut(fd)
 		return
 	}
-	if g.has(fd) {
+	// With nobody to give it to, the successor of a program that knows only
+	// LISTEN_FDS takes on, or the program itself.
+	if g.has(fd) || g.empty() {
 		return
 	}
 	err := unix.SetNonblock(int(fd), true) // see forListenFDs
@@ -124,8 +184,21 @@ func (g *reusePort) stand(slot int) {
 	}
 }
 
-// served reports whether a worker of the slot takes connections.
-func (d *dispatcher) served(slot int) bool {
+// served reports whether a worker of the slot is to get connections.
+func (g *reusePort) served(slot int) bool {
+	if m := g.members[slot]; m != nil && m.quiet {
+		return false
+	}
+	for w := range g.holders {
+		if w.Slot == slot {
+			return true
+		}
+	}
+	return g.taking(slot)
+}
+
+// taking reports whether a worker of the slot takes connections.
+func (d *dispatcher) taking(slot int) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.ContainsFunc(d.seats, func(s *seat) bool { return s.worker.Slot == slot && !s.hung && !d.full(s) })
@@ -147,8 +220,8 @@ func (g *reusePort) look(now time.Time) time.Duration {
 			g.hang(slot)
 		}
 		again = min(again, m.post.again(g.primary.lookout, now, g.watch))
-		g.stand(slot)
 	}
+	g.settle()
 	return again
 }
 
@@ -176,23 +249,22 @@ func (d *dispatcher) hang(slot int) {
 	}
 }
 
-func (g *reusePort) forListenFDs(slot int) (sock.FD, error) {
-	m, err := g.member(context.Background(), slot)
+func (g *reusePort) forListenFDs(w *Worker) (sock.FD, error) {
+	m, err := g.member(w.Slot)
 	if err != nil {
 		return sock.None, err
 	}
-	fd, first := m.ln.Descriptor(), !m.given
-	if first {
-		m.given = true
-		g.shut(fd) // it is that program's alone
-	}
+	fd, first := m.Descriptor(), !m.given
+	m.given = true
+	g.holders[w] = true
+	g.settle()
 	return fd, makeBlocking(fd, first)
 }
 
 func (g *reusePort) sockets() map[int]*listen.Listener {
 	sockets := map[int]*listen.Listener{}
 	for slot, m := range g.members {
-		sockets[slot] = m.ln
+		sockets[slot] = m.Listener
 	}
 	return sockets
 }
@@ -201,24 +273,27 @@ func (g *reusePort) sockets() map[int]*listen.Listener {
 // no worker has end with that.
 func (g *reusePort) stop() {
 	g.stopped = true
-	for _, m := range g.members {
-		if g.has(m.ln.Descriptor()) {
-			g.finish(m.ln.Descriptor())
+	g.stopDrains()
+	for _, m := range g.group.Members() {
+		if fd := m.Descriptor(); g.has(fd) || g.leaving[m] {
+			g.finish(fd)
 		}
-		g.closeMember(m)
 	}
+	g.closeGroup()
 }
 
-func (g *reusePort) closeMember(m *member) {
-	if fd := m.ln.Descriptor(); fd != sock.None {
-		g.primary.lookout.forget(fd)
+func (g *reusePort) closeGroup() {
+	for _, m := range g.group.Members() {
+		g.primary.lookout.forget(m.Descriptor())
 	}
-	m.ln.Close()
+	g.group.Close()
 }
 
 func (g *reusePort) close() {
+	g.stopDrains()
 	g.dispatcher.close()
-	for _, m := range g.members {
-		g.closeMember(m)
+	if g.group != nil {
+		g.closeGroup()
 	}
+	clear(g.members)
 }

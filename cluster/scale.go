@@ -62,12 +62,6 @@ func (p *Primary) shrink(slots []int) error {
 		}
 	}
 	p.mu.Unlock()
-	for _, w := range leaving {
-		if p.cfg.Mode == ReusePort && !w.hasSpoken() && len(p.kept) > 0 {
-			return errors.New("cluster: scale: in reuseport mode the socket of a program that knows only LISTEN_FDS " +
-				"can't be taken over without losing what waits there: start anew with fewer workers")
-		}
-	}
 	p.gate.RLock()
 	defer p.gate.RUnlock()
 	p.mu.Lock()

@@ -164,7 +164,20 @@ func (s *server) leave(w *Worker, gone, forGood bool) {
 	s.unseat(w, gone)
 	if forGood && !s.slotSeated(w.Slot) {
 		delete(s.slots, w.Slot)
+		if gone && !s.shut {
+			s.sharing.vacate(w.Slot)
+		}
 	}
+}
+
+// quiet is that of the sharing.
+func (s *server) quiet(slot int) func(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shut || s.stopped {
+		return nil
+	}
+	return s.sharing.quiet(slot)
 }
 
 // slotSeated reports whether a worker of that slot takes connections.
@@ -259,13 +272,13 @@ func (s *server) waiting() int64 {
 	return s.sharing.waiting()
 }
 
-// forListenFDs is the listening socket for a program in that slot which knows
-// only LISTEN_FDS.
-func (s *server) forListenFDs(slot int) (sock.FD, error) {
+// forListenFDs is the listening socket for a worker whose program may know only
+// LISTEN_FDS.
+func (s *server) forListenFDs(w *Worker) (sock.FD, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.shut {
 		return sock.None, errEnding
 	}
-	return s.sharing.forListenFDs(slot)
+	return s.sharing.forListenFDs(w)
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"net"
 	"time"
 
@@ -33,7 +34,12 @@ func (s *sharedSocket) join(w *Worker, l *line) ([]sock.FD, error) {
 	return []sock.FD{s.ln.Descriptor()}, nil
 }
 
-func (s *sharedSocket) forListenFDs(int) (sock.FD, error) {
+func (s *sharedSocket) vacate(int)                            {}
+func (s *sharedSocket) quiet(int) func(context.Context) error { return nil }
+func (s *sharedSocket) hold()                                 {}
+func (s *sharedSocket) release()                              {}
+
+func (s *sharedSocket) forListenFDs(*Worker) (sock.FD, error) {
 	fd, first := s.ln.Descriptor(), !s.given
 	s.given = true
 	return fd, makeBlocking(fd, first)

@@ -26,9 +26,14 @@ type sharing interface {
 	// leave undoes join. gone: the worker takes nothing more, not even what it
 	// was given already.
 	leave(w *Worker, gone bool)
-	// forListenFDs is the listening socket for a program in that slot which
-	// knows only LISTEN_FDS.
-	forListenFDs(slot int) (sock.FD, error)
+	// vacate: nobody is expected in that slot any more.
+	vacate(slot int)
+	// quiet returns what waits until nothing more comes to the listening socket
+	// of a slot alone; nil: it has none of its own.
+	quiet(slot int) func(context.Context) error
+	// forListenFDs is the listening socket for a worker whose program may know
+	// only LISTEN_FDS.
+	forListenFDs(*Worker) (sock.FD, error)
 	// stop gives up what the primary listens on. Workers that have the socket
 	// too take what waits there.
 	stop()
@@ -44,6 +49,9 @@ type sharing interface {
 	// held is how many connections were accepted for which no worker has room; it
 	// adds to queued what waits for each worker.
 	held(queued map[*Worker]int64) int
+	// hold stops what runs in the background until release.
+	hold()
+	release()
 	// image adds to a server's image, and revive takes a seat over from one.
 	image(*serverImage)
 	revive(*Worker, *line, seatImage) error
@@ -60,7 +68,7 @@ func (p *Primary) share(ctx context.Context, k key, cfg listen.Config, mode Mode
 	cfg.Logger = p.log
 	switch mode {
 	case RoundRobin:
-		ln, err := p.listen(ctx, cfg, k.Network, k.Address, k, 0)
+		ln, err := p.listen(ctx, cfg, k)
 		if err != nil {
 			return nil, err
 		}
@@ -71,7 +79,7 @@ func (p *Primary) share(ctx context.Context, k key, cfg listen.Config, mode Mode
 		}
 		return r, nil
 	case Shared:
-		ln, err := p.listen(ctx, cfg, k.Network, k.Address, k, 0)
+		ln, err := p.listen(ctx, cfg, k)
 		if err != nil {
 			return nil, err
 		}
@@ -98,7 +106,12 @@ func (r *roundRobin) join(w *Worker, l *line) ([]sock.FD, error) {
 	return []sock.FD{fd}, err
 }
 
-func (r *roundRobin) forListenFDs(int) (sock.FD, error) {
+func (r *roundRobin) vacate(int)                            {}
+func (r *roundRobin) quiet(int) func(context.Context) error { return nil }
+func (r *roundRobin) hold()                                 {}
+func (r *roundRobin) release()                              {}
+
+func (r *roundRobin) forListenFDs(*Worker) (sock.FD, error) {
 	return sock.None, errors.New("a program that knows only LISTEN_FDS can't be served in rr mode")
 }
 

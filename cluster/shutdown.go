@@ -22,6 +22,7 @@ func (p *Primary) drain(ctx context.Context) {
 	p.deadline = time.Now().Add(p.cfg.DrainTimeout)
 	p.mu.Unlock()
 	p.gate.RUnlock()
+	p.endLife()
 	if !started {
 		return
 	}

@@ -14,6 +14,7 @@ const anySlot = -1
 type slot struct {
 	worker   *Worker     // who has it, if anybody
 	starting bool        // somebody is being started for it
+	closing  bool        // its socket is
 	due      *time.Timer // a restart
 	delay    time.Duration
 	crashes  int // in a row
@@ -32,7 +33,7 @@ func (p *Primary) slotLocked(n int) *slot {
 }
 
 func (p *Primary) freeSlotLocked() (n int) {
-	for p.slots[n] != nil && p.slots[n].used() {
+	for p.slots[n] != nil && (p.slots[n].used() || p.slots[n].closing) {
 		n++
 	}
 	return n

@@ -74,6 +74,10 @@ func (p *Primary) takeOver(ctx context.Context, m *image) error {
 	for name, fd := range m.Sockets {
 		p.cfg.Inherited[name] = fd
 	}
+	p.heritage = map[key][]memberImage{}
+	for _, s := range m.Servers {
+		p.heritage[s.Key] = s.Members
+	}
 	p.mu.Unlock()
 	workers := map[int]*Worker{}
 	for _, i := range m.Workers {
@@ -94,6 +98,7 @@ func (p *Primary) takeOver(ctx context.Context, m *image) error {
 			return fmt.Errorf("%s %s: %w", i.Key.Network, i.Key.Address, err)
 		}
 	}
+	p.heritage = nil
 	p.reviveSlots(m.Slots, workers)
 	return nil
 }

@@ -68,9 +68,15 @@ func (p *Primary) freeze() (thaw func(), err error) {
 	servers := p.all()
 	for _, s := range servers {
 		s.mu.Lock()
+		if !s.shut {
+			s.sharing.hold()
+		}
 	}
 	return func() {
 		for _, s := range servers {
+			if !s.shut {
+				s.sharing.release()
+			}
 			s.mu.Unlock()
 		}
 		p.runLoop()

@@ -26,6 +26,10 @@ type Drain struct {
 	// the descriptor. Without, somebody must go on accepting from the member,
 	// here or in another process. It is called on the goroutine of Drain.
 	Take func(sock.FD, sock.Addr)
+
+	// Keep leaves the member in the group when nothing more comes to it, away and
+	// listening: for a process that is to be ended first. Have it Leave then.
+	Keep bool
 }
 
 // A Report is what a drain did.
@@ -247,6 +251,9 @@ func (w *drainage) end(changes int) (bool, error) {
 	w.HalfOpen, w.Queued = len(w.left), q.Depth
 	if s, err := w.diag.Sysctls(); err == nil {
 		w.Migrates = s.MigrateReq == 1
+	}
+	if w.d.Keep {
+		return true, nil
 	}
 	return true, g.end(m)
 }

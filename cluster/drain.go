@@ -1,0 +1,105 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"net"
+
+	"onconn/reuseport"
+)
+
+// vacate has the socket of a slot go that nobody is expected in any more: first
+// the kernel is steered away from it, and then nothing of what had chosen it is
+// lost. See reuseport.Group.Drain.
+func (g *reusePort) vacate(slot int) {
+	m := g.members[slot]
+	if m == nil || len(g.members) == 1 || !g.ordered || g.stopped || g.served(slot) {
+		return // it is kept, and the primary accepts from it
+	}
+	g.primary.lookout.forget(m.Descriptor())
+	g.shut(m.Descriptor())
+	delete(g.members, slot)
+	g.settle()
+	g.drain(m.Member)
+}
+
+// drain runs in the background until the member is closed, or drains are to stop:
+// then it stays among those that leave.
+func (g *reusePort) drain(m *reuseport.Member) {
+	g.mu.Lock()
+	g.leaving[m] = true
+	g.mu.Unlock()
+	ctx := g.draining
+	g.drains.Go(func() {
+		report, err := g.group.Drain(ctx, m, reuseport.Drain{Take: g.onconnection})
+		if ctx.Err() != nil {
+			return
+		}
+		g.mu.Lock()
+		delete(g.leaving, m)
+		g.mu.Unlock()
+		switch {
+		case err == nil && report.HalfOpen+report.Queued == 0:
+			g.log.Debug("a socket has left its group", "report", report)
+		case err == nil:
+			g.log.Warn("a socket has left its group, and something was lost", "report", report)
+		case !errors.Is(err, net.ErrClosed):
+			g.log.Error("a socket could not leave its group without a loss", "err", err)
+			m.Close()
+		}
+	})
+}
+
+// stopDrains holds drains up. What they have accepted is handed over.
+func (g *reusePort) stopDrains() {
+	g.stopAll()
+	g.drains.Wait()
+}
+
+// resumeDrains goes on after stopDrains.
+func (g *reusePort) resumeDrains() {
+	g.draining, g.stopAll = context.WithCancel(context.Background())
+	g.mu.Lock()
+	var all []*reuseport.Member
+	for m := range g.leaving {
+		all = append(all, m)
+	}
+	g.mu.Unlock()
+	for _, m := range all {
+		g.drain(m)
+	}
+}
+
+// quiet steers the kernel away from a slot, whose program goes on accepting what
+// has chosen its socket.
+func (g *reusePort) quiet(slot int) func(context.Context) error {
+	m := g.members[slot]
+	if m == nil || !g.ordered {
+		return nil
+	}
+	m.quiet = true
+	g.settle()
+	return func(ctx context.Context) error {
+		_, err := g.group.Drain(ctx, m.Member, reuseport.Drain{Keep: true})
+		return err
+	}
+}
+
+// hold stops drains, and has the kernel forget a program of the steering: another
+// one could not take the sockets into its map while that lives.
+func (g *reusePort) hold() {
+	g.stopDrains()
+	g.steering = g.group.Steering()
+	g.steer(reuseport.Hash{})
+}
+
+func (g *reusePort) release() {
+	g.steer(g.steering)
+	g.resumeDrains()
+}
+
+func (g *reusePort) steer(s reuseport.Steering) {
+	if err := g.group.SetSteering(s); err != nil {
+		g.log.Error("cannot steer", "steering", s, "err", err)
+	}
+}
