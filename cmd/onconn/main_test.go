@@ -84,7 +84,12 @@ func (b *buffer) String() string {
 
 func serve(t *testing.T, args ...string) *served {
 	t.Helper()
-	s := &served{t: t, cmd: command(args...)}
+	return serveCommand(t, command(args...))
+}
+
+func serveCommand(t *testing.T, cmd *exec.Cmd) *served {
+	t.Helper()
+	s := &served{t: t, cmd: cmd}
 	s.cmd.Stderr = &s.stderr
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -102,7 +107,7 @@ func serve(t *testing.T, args ...string) *served {
 			s.cmd.Wait()
 		}
 		if t.Failed() {
-			t.Logf("%q printed\n%s\n%s", args, strings.Join(s.lines, "\n"), s.stderr.String())
+			t.Logf("%q printed\n%s\n%s", cmd.Args, strings.Join(s.lines, "\n"), s.stderr.String())
 		}
 	})
 	return s

@@ -13,6 +13,7 @@ import (
 
 	"onconn/cluster"
 	"onconn/cluster/control"
+	"onconn/internal/words"
 )
 
 // A report tells on standard output what the cluster does: a line each second,
@@ -183,7 +184,7 @@ func (r *report) banner(c *control.Server) {
 		fmt.Fprintf(r.out, "onconn: upgraded, version %s, %d workers stay; counts begin anew\n", version(), len(workers))
 		return
 	}
-	fmt.Fprintf(r.out, "onconn: primary %d, %d workers, mode %s, backlog %d\n", os.Getpid(), len(workers), r.flags.mode, r.flags.backlog)
+	fmt.Fprintf(r.out, "onconn: primary %d, %s, mode %s, backlog %d\n", os.Getpid(), words.Count(len(workers), "worker"), r.flags.mode, r.flags.backlog)
 	for _, a := range r.primary.Addrs() {
 		fmt.Fprintf(r.out, "onconn: listening on %s\n", a)
 		if len(r.flags.command) == 0 {

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"time"
+
+	"onconn/internal/words"
 )
 
 // operationLine is the beginning or the end of a reload, a scaling or an upgrade
@@ -31,7 +33,7 @@ func (r *report) ends(what string, workers int) {
 	case r.flags.json:
 		r.print(operationLine{Time: time.Now(), Event: what, State: "end", Workers: workers})
 	default:
-		fmt.Fprintf(r.out, "onconn: %s complete, %d workers\n", what, workers)
+		fmt.Fprintf(r.out, "onconn: %s complete, %s\n", what, words.Count(workers, "worker"))
 	}
 }
 

@@ -35,10 +35,12 @@ func (f *runFlags) run() error {
 	r.err = out
 	log := &logger{slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level})), out}
 	cfg.Logger = log.Logger
-	if cfg.Inherited, err = storedSockets(); err != nil {
+	stored, useless, err := storedSockets()
+	if err != nil {
 		return err
 	}
-	systemd, err := newSupervised(cfg.Inherited, out)
+	cfg.Inherited = stored
+	systemd, err := newSupervised(stored, useless, out)
 	if err != nil {
 		return err
 	}

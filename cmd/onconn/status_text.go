@@ -14,7 +14,7 @@ import (
 // statusText is a status for people.
 func statusText(s cluster.Status, now time.Time, style terminal.Style) string {
 	var b strings.Builder
-	b.WriteString(style.Cut(summary(s, now), style.Width) + "\n")
+	fmt.Fprintf(&b, "onconn %d runs %s\n%s\n", s.PID, terminal.Clean(s.Program), summary(s, now))
 	workers := grid{style: style, headers: []string{"Slot", "PID", "State", "Age", "Taken", "Active", "Queue", "Restarts", "Alive", "CPU", "RSS"}, left: map[int]bool{2: true}}
 	for _, w := range s.Workers {
 		workers.add(workerState(w), workerRow(w, now)...)
@@ -32,7 +32,7 @@ func statusText(s cluster.Status, now time.Time, style terminal.Style) string {
 	return b.String()
 }
 
-// summary is the first line.
+// summary is the second line.
 func summary(s cluster.Status, now time.Time) string {
 	online := 0
 	for _, w := range s.Workers {
@@ -40,14 +40,14 @@ func summary(s cluster.Status, now time.Time) string {
 			online++
 		}
 	}
-	text := fmt.Sprintf("onconn %d, up %s, mode %s, %d of %d workers online", s.PID, words.Duration(now.Sub(s.Started)), s.Mode, online, s.Target)
+	text := fmt.Sprintf("up %s, mode %s, %d of %d workers online", words.Duration(now.Sub(s.Started)), s.Mode, online, s.Target)
 	if s.Upgrades > 0 {
 		text += ", " + words.Count(s.Upgrades, "upgrade")
 	}
 	if s.Doing != "" {
 		text += ", " + s.Doing + " under way"
 	}
-	return text + ": " + terminal.Clean(s.Program)
+	return text
 }
 
 func workerRow(w cluster.WorkerStatus, now time.Time) []string {

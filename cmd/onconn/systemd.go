@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"net"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -16,21 +18,42 @@ import (
 // storedPrefix begins the names that [cluster.Primary.Sockets] has.
 const storedPrefix = "onconn-"
 
-// storedSockets are those that an onconn before this one left in systemd's store.
-func storedSockets() (map[string]sock.FD, error) {
+// storedSockets are those that an onconn before this one left in systemd's store,
+// and the names of those that are of no use.
+func storedSockets() (sockets map[string]sock.FD, useless []string, err error) {
 	fds, err := listen.InheritedNames(func(name string) bool { return strings.HasPrefix(name, storedPrefix) })
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	sockets := map[string]sock.FD{}
+	sockets = map[string]sock.FD{}
 	for _, f := range fds {
-		if _, twice := sockets[f.Name]; twice {
+		_, twice := sockets[f.Name]
+		switch {
+		case twice:
 			f.FD.Close()
-			continue
+		case !reachable(f.FD):
+			f.FD.Close()
+			useless = append(useless, f.Name)
+		default:
+			sockets[f.Name] = f.FD
 		}
-		sockets[f.Name] = f.FD
 	}
-	return sockets, nil
+	return sockets, useless, nil
+}
+
+// reachable reports whether clients find the socket: an onconn that ends in order
+// removes the file of a unix socket.
+func reachable(fd sock.FD) bool {
+	a, err := fd.Getsockname()
+	if err != nil {
+		return false
+	}
+	u, ok := a.NetAddr(sock.Stream).(*net.UnixAddr)
+	if !ok || strings.HasPrefix(u.Name, "@") {
+		return true
+	}
+	fi, err := os.Lstat(u.Name)
+	return err == nil && fi.Mode().Type() == os.ModeSocket
 }
 
 // supervised is what systemd is told, if it has started this process as
@@ -42,19 +65,25 @@ type supervised struct {
 	changed  chan struct{} // listeners may have
 	done     sync.WaitGroup
 
+	storing sync.Mutex
+	ending  bool // the store stays as it is
+
 	mu      sync.Mutex
 	primary *cluster.Primary
 	ready   map[int]bool    // slots
 	stored  map[string]bool // sockets in the store
+	useless []string        // and those that are to leave it
 	told    bool            // READY=1
 	failed  bool            // that it can't be told was said
 }
 
-func newSupervised(stored map[string]sock.FD, log io.Writer) (*supervised, error) {
+// newSupervised is told which sockets are in the store, and which of them are
+// useless.
+func newSupervised(stored map[string]sock.FD, useless []string, log io.Writer) (*supervised, error) {
 	n, err := sdnotify.FromEnvironment()
 	s := &supervised{
 		notifier: n, log: log, lines: make(chan string, 64), changed: make(chan struct{}, 1),
-		ready: map[int]bool{}, stored: map[string]bool{},
+		ready: map[int]bool{}, stored: map[string]bool{}, useless: useless,
 	}
 	for name := range stored {
 		s.stored[name] = true
@@ -141,9 +170,15 @@ func (s *supervised) run() {
 // store makes the sockets in systemd's store those that are listened on: what
 // nobody accepts from must not stay open.
 func (s *supervised) store() {
-	if s.notifier == nil {
+	s.storing.Lock()
+	defer s.storing.Unlock()
+	if s.notifier == nil || s.ending {
 		return
 	}
+	for _, name := range s.useless {
+		s.check(s.notifier.Remove(name))
+	}
+	s.useless = nil
 	sockets := s.primary.Sockets()
 	for name, fd := range sockets {
 		if !s.stored[name] {
@@ -167,9 +202,15 @@ func (s *supervised) check(err error) {
 	}
 }
 
-// stopping is the last that is said. The sockets stay in the store, which systemd
-// empties unless the service is restarted.
-func (s *supervised) stopping() { s.say(sdnotify.Stopping) }
+// stopping is the last that is said. The sockets stay in the store, where clients
+// wait for the next onconn, unless systemd empties it: in a stop that is no
+// restart.
+func (s *supervised) stopping() {
+	s.storing.Lock()
+	s.ending = true
+	s.storing.Unlock()
+	s.say(sdnotify.Stopping)
+}
 
 // end returns when all is said.
 func (s *supervised) end() {
