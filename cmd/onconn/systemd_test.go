@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -253,4 +254,28 @@ func (m *manager) start(args []string) *served {
 	}
 	cmd.Env = append(cmd.Env, fmt.Sprintf("LISTEN_FDS=%d", len(names)), "LISTEN_FDNAMES="+strings.Join(names, ":"))
 	return serveCommand(m.t, cmd)
+}
+
+// The unit is one that systemd understands.
+func TestUnit(t *testing.T) {
+	need(t, "systemd-analyze")
+	b, err := os.ReadFile("deploy/onconn.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "onconn.service")
+	write(t, file, strings.ReplaceAll(string(b), "/usr/local/bin/onconn", "/bin/true"))
+	if err := os.Chmod(file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("systemd-analyze", "verify", "--man=no", file).CombinedOutput()
+	if err != nil || len(out) > 0 {
+		t.Errorf("%v\n%s", err, out)
+	}
+	_, line, _ := strings.Cut(string(b), "ExecStart=/usr/local/bin/onconn ")
+	line, _, _ = strings.Cut(line, "\n")
+	flags, _, _ := strings.Cut(line, " -- ")
+	if code, _, stderr := result(t, append(strings.Fields(flags), "--", "no-such-program")...); code != exitUsage || !strings.Contains(stderr, "no-such-program") {
+		t.Errorf("its flags: exit %d\n%s", code, stderr)
+	}
 }
