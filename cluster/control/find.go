@@ -104,4 +104,4 @@ func running(dirs []string) (clients []*Client) {
 }
 
 // Directories are where [Running] looks, for a message to who finds none.
-func Directories() string { return strings.Join(directories(), " and ") }
+func Directories() string { return strings.Join(directories(), " or ") }
