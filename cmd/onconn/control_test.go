@@ -182,9 +182,14 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
+// Signals do the same as the commands, under nohup(1) too.
 func TestSignals(t *testing.T) {
 	testleak.FDs(t)
-	s, _, path := running(t, "-n", "1", "--json=false")
+	path := filepath.Join(t.TempDir(), "control")
+	cmd := command("-n", "1", "-l", "127.0.0.1:0", "--control", path)
+	cmd.Args = append([]string{"sh", "-c", `trap "" HUP; exec "$0" "$@"`}, cmd.Args...)
+	cmd.Path = "/bin/sh"
+	s := serveCommand(t, cmd)
 	s.line("the worker is ready")
 	first := workers(status(t, path))
 	s.cmd.Process.Signal(syscall.SIGTTIN) // two at once would have no order

@@ -11,18 +11,16 @@ import (
 
 // signalled are the signals that do something, to the primary.
 type signalled struct {
-	end chan os.Signal // SIGINT, SIGTERM
-	do  chan os.Signal
+	end   chan os.Signal // SIGINT, SIGTERM
+	do    chan os.Signal
+	nohup bool // SIGHUP was ignored, as nohup(1) has it
 }
 
 // takeSignals begins to take them. Until then each has its default.
 func takeSignals() *signalled {
-	s := &signalled{make(chan os.Signal, 2), make(chan os.Signal, 64)}
+	s := &signalled{make(chan os.Signal, 2), make(chan os.Signal, 64), signal.Ignored(syscall.SIGHUP)}
 	signal.Notify(s.end, syscall.SIGINT, syscall.SIGTERM)
-	signal.Notify(s.do, syscall.SIGUSR2, syscall.SIGTTIN, syscall.SIGTTOU)
-	if !signal.Ignored(syscall.SIGHUP) { // as under nohup(1)
-		signal.Notify(s.do, syscall.SIGHUP)
-	}
+	signal.Notify(s.do, syscall.SIGHUP, syscall.SIGUSR2, syscall.SIGTTIN, syscall.SIGTTOU)
 	return s
 }
 
@@ -45,11 +43,17 @@ func (s *signalled) operate(ctx context.Context, o *operations) {
 		}
 		switch sig { // the report tells errors
 		case syscall.SIGHUP:
-			if terminal && !hasTerminal() {
-				s.end <- sig // it was closed, which is no wish for new workers
-				return
+			if !terminal || hasTerminal() {
+				o.Reload(ctx)
+				continue
 			}
-			o.Reload(ctx)
+			terminal = false // it was closed, which is no wish for new workers
+			if !s.nohup {
+				select {
+				case s.end <- sig:
+				default: // it ends already
+				}
+			}
 		case syscall.SIGUSR2:
 			o.Upgrade(ctx)
 		case syscall.SIGTTIN:
