@@ -31,6 +31,7 @@ func (s *self) isEnding() bool {
 }
 
 func (s *self) finish() {
+	s.asking.Wait()
 	listeners := s.open()
 	for _, l := range listeners {
 		l.inner.Finish()

@@ -27,6 +27,10 @@ type listener struct {
 
 // listen asks the primary for the listener k.
 func (s *self) listen(k key, cfg listen.Config, mode Mode) (net.Listener, error) {
+	if err := s.beginAsking(k); err != nil {
+		return nil, err
+	}
+	defer s.asking.Done()
 	k.Index = s.takeIndex(k)
 	r, err := s.ask(message{Op: opListen, Key: &k, Config: &cfg, Mode: mode})
 	if err == nil && r.Error != nil {
@@ -62,10 +66,22 @@ func (s *self) enter(inner *listen.Listener, k key, n int, limited bool) *listen
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.listeners[l] = true
-	if s.isEnding() { // it began while we asked
-		inner.Finish()
-	}
 	return l
+}
+
+// beginAsking holds the end of this worker up until the listener is one of its
+// own, so that it is finished as the others are.
+func (s *self) beginAsking(k key) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.broken != nil:
+		return s.broken
+	case s.isEnding():
+		return remoteErrorOf(errGoing).opError(k)
+	}
+	s.asking.Add(1)
+	return nil
 }
 
 // adopt makes a listener of the descriptors in r, which it takes ownership of.

@@ -32,7 +32,8 @@ type self struct {
 	seq       uint64
 	indexes   map[key]bool // in use
 	listeners map[*listener]bool
-	broken    error // the channel's end
+	broken    error          // the channel's end
+	asking    sync.WaitGroup // listeners on their way; none begins after ending
 
 	inbox     chan json.RawMessage
 	heard     atomic.Bool // somebody takes from inbox
