@@ -175,10 +175,7 @@ func (p *primary) do(c command) error {
 	case "scale":
 		return p.Scale(ctx, c.Scale)
 	case "upgrade":
-		if u, ok := any(p.Primary).(interface{ Upgrade(context.Context) error }); ok {
-			return u.Upgrade(ctx)
-		}
-		return errLater
+		return p.Upgrade(ctx)
 	case "limit":
 		if len(c.Workers) == 0 {
 			return limit(os.Getpid(), c.Limit)
@@ -226,5 +223,3 @@ func limit(pid, n int) error {
 	}
 	return os.NewSyscallError("prlimit", err)
 }
-
-var errLater = errors.New("not there yet")
