@@ -14,8 +14,8 @@ type verdict struct {
 	sums   []string // counts that don't agree
 }
 
-// settle is how much later than a moment it may be felt, on a busy machine.
-const settle = 200 * time.Millisecond
+// settle is how much later than the moment a client may see it, on a busy machine.
+const settle = 2 * time.Second
 
 // judge attributes the losses, with what workers have noted and with the ends
 // that the script has made.

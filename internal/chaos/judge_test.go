@@ -55,7 +55,7 @@ func TestAttribution(t *testing.T) {
 		{"at the kill", lost("reset", 1, 90, 110), 0, 0, killed(), AtAKill},
 		{"before the kill", lost("reset", 1, 80, 90), 0, 0, killed(), Unexplained},
 		{"it began after the kill", lost("reset", 1, 130, 140), 0, 0, killed(), Unexplained},
-		{"long after the kill", lost("reset", 1, 90, 1000), 0, 0, killed(), Unexplained},
+		{"long after the kill", lost("reset", 1, 90, 3000), 0, 0, killed(), Unexplained},
 		{"refused at the kill", lost("refused", 1, 90, 110), 0, 0, killed(), Unexplained},
 		{"nobody noted it", lost("eof", 1, 90, 110), 0, 0, nil, Unexplained},
 	}

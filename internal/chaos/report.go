@@ -58,7 +58,7 @@ func (r *Report) Total() (n int) {
 }
 
 func (r *Report) add(v verdict) {
-	r.Losses = map[Cause]map[string]int{}
+	r.Losses, r.Unexplained = map[Cause]map[string]int{}, []*Loss{}
 	for _, l := range v.losses {
 		if r.Losses[l.Cause] == nil {
 			r.Losses[l.Cause] = map[string]int{}
@@ -68,9 +68,12 @@ func (r *Report) add(v verdict) {
 			r.Unexplained = append(r.Unexplained, l)
 		}
 	}
-	r.Twice, r.Bad, r.Sums = v.twice, v.bad, v.sums
+	r.Twice, r.Bad, r.Sums = list(v.twice), list(v.bad), list(v.sums)
 	r.Passed = len(r.Unexplained)+len(r.Twice)+len(r.Bad)+len(r.Sums) == 0
 }
+
+// list is an empty one in JSON, not null, where there is nothing.
+func list(s []string) []string { return append([]string{}, s...) }
 
 // maxDetail is how many losses are printed in full.
 const maxDetail = 20

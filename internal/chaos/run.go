@@ -278,7 +278,7 @@ func (r *run) report(p *performance, took time.Duration) *Report {
 	v := judge(r.counts, r.losses, r.journal.notes(), endings, r.stage.low)
 	report := &Report{
 		Mode: r.Mode.String(), Seed: r.Seed, Workers: r.Workers, KeepAlive: r.KeepAlive, Migrate: r.Migrate, Counts: r.counts,
-		Seconds: took.Seconds(), Events: p.events, Skipped: p.skipped, Failed: p.failed, Ended: len(endings), Repeat: r.command(),
+		Seconds: took.Seconds(), Events: p.events, Skipped: p.skipped, Failed: list(p.failed), Ended: len(endings), Repeat: r.command(),
 		Latency: Latency{
 			Median: r.times.quantile(0.5), P99: r.times.quantile(0.99), P999: r.times.quantile(0.999),
 			Worst: r.times.Worst, Over1s: r.times.Over1s,
