@@ -32,6 +32,8 @@ type clientReport struct {
 	Counts
 	Loss *Loss      `json:",omitempty"` // else it is about the counts
 	End  *histogram `json:",omitempty"` // the last line: the times to an answer
+	Slow *Answer    `json:",omitempty"` // with it: the one that took longest
+	Away time.Duration
 }
 
 // Counts are what clients did. A connection counts when it is over.
@@ -53,6 +55,8 @@ type client struct {
 
 	counts    Counts
 	times     histogram
+	slow      Answer
+	away      time.Duration // the longest time in which it didn't get to run
 	begun     int // connections
 	addresses int // local ones, used up
 	open      int
@@ -96,6 +100,7 @@ func (c *client) run() error {
 	}
 	events := make([]unix.EpollEvent, 256)
 	var reported time.Time
+	last := time.Now()
 	for c.open > 0 {
 		n, err := c.poll.Wait(events, time.Millisecond)
 		if err != nil {
@@ -107,6 +112,7 @@ func (c *client) run() error {
 			}
 		}
 		now := time.Now()
+		c.away, last = max(c.away, now.Sub(last)), now
 		for i := range c.slots {
 			c.slots[i].tick(now)
 		}
@@ -115,7 +121,7 @@ func (c *client) run() error {
 			c.out.Encode(clientReport{Counts: c.counts})
 		}
 	}
-	return c.out.Encode(clientReport{Counts: c.counts, End: &c.times})
+	return c.out.Encode(clientReport{Counts: c.counts, End: &c.times, Slow: &c.slow, Away: c.away})
 }
 
 // more reports whether another connection is to be made.

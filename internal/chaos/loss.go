@@ -29,6 +29,18 @@ type Loss struct {
 	Near  []string `json:"near,omitempty"`
 }
 
+// An Answer is one that came, late.
+type Answer struct {
+	Client  int            `json:"client"`
+	Number  uint32         `json:"number"`
+	Request int            `json:"request"`
+	Local   netip.AddrPort `json:"local"`
+	Asked   time.Time      `json:"asked"`
+	Ended   time.Time      `json:"ended"`
+	Notes   []string       `json:"notes"`
+	Near    []string       `json:"near"` // what the script did meanwhile
+}
+
 // A Cause is what a loss is attributed to.
 type Cause string
 

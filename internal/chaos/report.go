@@ -31,6 +31,7 @@ type Report struct {
 	Bad         []string                 `json:"wrong_to_workers"`
 	Sums        []string                 `json:"sums"` // that don't agree
 	Latency     Latency                  `json:"latency"`
+	Slowest     *Answer                  `json:"slowest"`
 
 	Passed bool   `json:"passed"`
 	Repeat string `json:"repeat"` // the command
@@ -44,6 +45,9 @@ type Latency struct {
 	P999   time.Duration `json:"p999_ns"`
 	Worst  time.Duration `json:"worst_ns"`
 	Over1s int64         `json:"over_1s"`
+	// Away is the longest time in which a client didn't get to run: on a busy
+	// machine no answer is seen meanwhile.
+	Away time.Duration `json:"client_away_ns"`
 }
 
 // Rate is the connections of a second.
@@ -90,8 +94,8 @@ func (r *Report) Write(w io.Writer, style terminal.Style) {
 		fmt.Fprintf(w, "  failed: %s\n", f)
 	}
 	l := r.Latency
-	fmt.Fprintf(w, "time to an answer: median %v, p99 %v, p99.9 %v, worst %v; %d above 1 s\n",
-		short(l.Median), short(l.P99), short(l.P999), short(l.Worst), l.Over1s)
+	fmt.Fprintf(w, "time to an answer: median %v, p99 %v, p99.9 %v, worst %v; %d above 1 s; a client was away for up to %v\n",
+		short(l.Median), short(l.P99), short(l.P999), short(l.Worst), l.Over1s, short(l.Away))
 	fmt.Fprintf(w, "losses: %d in hand of %d workers that the script ended%s; %d in the moment of that%s; %d in that of a squeeze%s\n",
 		sum(r.Losses[InHand]), r.Ended, of(r.Losses[InHand]), sum(r.Losses[AtAKill]), of(r.Losses[AtAKill]),
 		sum(r.Losses[AtASqueeze]), of(r.Losses[AtASqueeze]))

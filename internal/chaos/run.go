@@ -93,6 +93,8 @@ type run struct {
 	counts Counts
 	losses []*Loss
 	times  histogram
+	slow   *Answer
+	away   time.Duration
 	ended  int
 }
 
@@ -262,7 +264,11 @@ func (r *run) read(client int, l *link) {
 			r.losses = append(r.losses, c.Loss)
 		}
 		if c.End != nil {
+			if c.End.Worst > r.times.Worst {
+				r.slow = c.Slow
+			}
 			r.times.merge(c.End)
+			r.away = max(r.away, c.Away)
 			r.counts.Connections += c.Connections
 			r.counts.Requests += c.Requests
 			r.counts.Answered += c.Answered
@@ -275,16 +281,22 @@ func (r *run) read(client int, l *link) {
 // report judges when all is over.
 func (r *run) report(p *performance, took time.Duration) *Report {
 	endings := r.stage.endings()
-	v := judge(r.counts, r.losses, r.journal.notes(), endings, r.stage.low)
+	notes := r.journal.notes()
+	v := judge(r.counts, r.losses, notes, endings, r.stage.low)
 	report := &Report{
 		Mode: r.Mode.String(), Seed: r.Seed, Workers: r.Workers, KeepAlive: r.KeepAlive, Migrate: r.Migrate, Counts: r.counts,
 		Seconds: took.Seconds(), Events: p.events, Skipped: p.skipped, Failed: list(p.failed), Ended: len(endings), Repeat: r.command(),
 		Latency: Latency{
 			Median: r.times.quantile(0.5), P99: r.times.quantile(0.99), P999: r.times.quantile(0.999),
-			Worst: r.times.Worst, Over1s: r.times.Over1s,
+			Worst: r.times.Worst, Over1s: r.times.Over1s, Away: r.away,
 		},
 	}
 	report.add(v)
+	if s := r.slow; s != nil {
+		s.Notes = describeAll(notes[peerKey(s.Local)])
+		s.Near = r.stage.near(s.Asked, s.Ended)
+		report.Slowest = s
+	}
 	for _, l := range report.Unexplained[:min(len(report.Unexplained), maxDetail)] {
 		l.Near = r.stage.near(l.Began, l.Ended)
 	}

@@ -236,7 +236,7 @@ func (s *slot) judge() (more bool, err error) {
 	c := s.client
 	c.counts.Requests++
 	c.counts.Answered++
-	c.times.add(time.Since(s.asked))
+	s.timeAnswer()
 	s.worker = h.worker
 	s.index++
 	s.got = 0
@@ -252,6 +252,16 @@ func (s *slot) judge() (more bool, err error) {
 	s.finish()
 	s.next()
 	return false, nil
+}
+
+// timeAnswer counts how long the answer took.
+func (s *slot) timeAnswer() {
+	c, now := s.client, time.Now()
+	took := now.Sub(s.asked)
+	if took > c.times.Worst {
+		c.slow = Answer{Client: c.cfg.Client, Number: s.number, Request: s.index, Local: s.local, Asked: s.asked, Ended: now}
+	}
+	c.times.add(took)
 }
 
 // tick is called every millisecond or so.
