@@ -24,6 +24,12 @@ func (g *Group) Leave(m *Member) error {
 
 // end takes a member out of the kernel's group; mu is held.
 func (g *Group) end(m *Member) error {
+	if !m.away && g.present() > 1 {
+		// A program that the kernel asks where to move what waits here must not
+		// choose this very member. Errors show below.
+		m.away = true
+		g.steer()
+	}
 	// close(2) would leave the socket listening if another process has it.
 	err := shutdown(m.Descriptor())
 	m.gone = true
