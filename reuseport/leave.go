@@ -31,6 +31,7 @@ func (g *Group) end(m *Member) error {
 		g.steer()
 	}
 	// close(2) would leave the socket listening if another process has it.
+	m.ended.Store(true)
 	err := shutdown(m.Descriptor())
 	m.gone = true
 	g.order.leave(m)

@@ -3,7 +3,11 @@ package reuseport
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
 
 	"onconn/listen"
 	"onconn/sock"
@@ -25,11 +29,33 @@ type Member struct {
 
 	group  *Group
 	cookie uint64 // SO_COOKIE: what tells sockets apart
+	ended  atomic.Bool
 
 	// Under group.mu.
 	weight int
 	away   bool
 	gone   bool
+}
+
+// Accept is that of [listen.Listener]. When the member has left, it returns
+// [net.ErrClosed]; in other processes that accept from the socket it is EINVAL.
+func (m *Member) Accept() (net.Conn, error) {
+	c, err := m.Listener.Accept()
+	return c, m.closing(err)
+}
+
+// AcceptFD is that of [listen.Listener], with the errors of Accept.
+func (m *Member) AcceptFD() (sock.FD, sock.Addr, error) {
+	fd, peer, err := m.Listener.AcceptFD()
+	return fd, peer, m.closing(err)
+}
+
+// closing knows an Accept that the shutdown before close has woken.
+func (m *Member) closing(err error) error {
+	if err != nil && errors.Is(err, unix.EINVAL) && m.ended.Load() {
+		return m.group.fail("accept", net.ErrClosed)
+	}
+	return err
 }
 
 // Close is [Group.Leave].

@@ -19,7 +19,7 @@ import (
 )
 
 // Connections is how many a run makes.
-var Connections = flag.Int("reuseport.connections", 2000, "connections of each row of the loss tests")
+var Connections = flag.Int("reuseport.connections", 1000, "connections of each row of the loss tests")
 
 // A Network is where a run takes place.
 type Network struct {
