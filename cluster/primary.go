@@ -49,8 +49,9 @@ type Config struct {
 	Policy func() Policy
 
 	// Steering makes how the kernel chooses among the sockets of each listener in
-	// ReusePort mode; nil: by a hash. Of the socket of a worker that hangs, crashed
-	// or was disconnected it is told to choose others.
+	// ReusePort mode; nil: by a hash. It is told to pass over the sockets of workers
+	// that hang, crashed or were disconnected. One that counts hears of the workers'
+	// connections up to a hundred times a second. It is closed if it has a Close.
 	Steering func() reuseport.Steering
 
 	// Listen are listeners that are opened before any worker is started and

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"io"
 	"net"
 	"os"
 	"slices"
@@ -27,6 +28,7 @@ type reusePort struct {
 	holders map[*Worker]bool // programs that know only LISTEN_FDS, as far as is known
 	ordered bool             // the group knows the kernel's order, and so can steer
 	stopped bool
+	settled time.Time // when the steering last was
 
 	steering reuseport.Steering // while it is held
 
@@ -41,8 +43,9 @@ type reusePort struct {
 // A member is the socket of a slot.
 type member struct {
 	*reuseport.Member
-	given bool // to a program that knows only LISTEN_FDS
-	quiet bool // its program is to go when nothing more comes
+	given bool  // to a program that knows only LISTEN_FDS
+	quiet bool  // its program is to go when nothing more comes
+	past  int64 // what workers took that have left
 	post  post
 }
 
@@ -133,6 +136,9 @@ func (g *reusePort) join(w *Worker, l *line) ([]sock.FD, error) {
 }
 
 func (g *reusePort) leave(w *Worker, gone bool) {
+	if m := g.members[w.Slot]; m != nil {
+		m.past += g.takenBy(w)
+	}
 	g.dispatcher.leave(w, gone)
 	delete(g.holders, w)
 	g.settle()
@@ -212,30 +218,74 @@ func (d *dispatcher) full(s *seat) bool {
 func (g *reusePort) look(now time.Time) time.Duration {
 	again := g.dispatcher.look(now)
 	for slot, m := range g.members {
-		taken, seated := g.taken(slot)
+		taken, _, seated := g.taken(slot)
 		if !seated {
 			continue
 		}
-		if m.post.look(taken, now) {
+		if m.post.look(m.past+taken, now) {
 			g.hang(slot)
 		}
 		again = min(again, m.post.again(g.primary.lookout, now, g.watch))
 	}
 	g.settle()
-	return again
+	return min(again, g.publish(now))
 }
 
-// taken is how many connections the workers of a slot have taken.
-func (d *dispatcher) taken(slot int) (n int64, seated bool) {
+// taken is how many connections the workers of a slot have taken, and how many
+// they hold.
+func (d *dispatcher) taken(slot int) (accepted, active int64, seated bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, s := range d.seats {
 		if s.worker.Slot == slot {
-			n += s.line.Accepted.Load()
+			active += s.line.Active.Load()
+			accepted += s.line.Accepted.Load()
 			seated = true
 		}
 	}
-	return n, seated
+	return accepted, active, seated
+}
+
+// takenBy is how many connections a worker has taken.
+func (d *dispatcher) takenBy(w *Worker) int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range d.seats {
+		if s.worker == w {
+			return s.line.Accepted.Load()
+		}
+	}
+	return 0
+}
+
+// publishEvery is how often a steering that chooses by load hears of it, while
+// there is any.
+const publishEvery = 250 * time.Millisecond
+
+// publish tells a steering that counts what the workers do, and when to do so
+// again. In between the program counts up by itself.
+func (g *reusePort) publish(now time.Time) time.Duration {
+	s, ok := g.group.Steering().(reuseport.Counting)
+	if !ok {
+		return never
+	}
+	again := never
+	for slot, m := range g.members {
+		accepted, active, _ := g.taken(slot)
+		c := s.Counters(m.ID)
+		c.Active.Store(active)
+		c.Accepted.Store(m.past + accepted)
+		if active > 0 {
+			again = publishEvery
+		}
+	}
+	if p, ok := s.(interface{ Settle() error }); ok && now.Sub(g.settled) > time.Second {
+		g.settled = now
+		if err := p.Settle(); err != nil {
+			g.log.Debug("the steering cannot settle", "err", err)
+		}
+	}
+	return again
 }
 
 // hang notes that the workers of a slot don't take what waits on their socket.
@@ -286,7 +336,11 @@ func (g *reusePort) closeGroup() {
 	for _, m := range g.group.Members() {
 		g.primary.lookout.forget(m.Descriptor())
 	}
+	steering := g.group.Steering()
 	g.group.Close()
+	if c, ok := steering.(io.Closer); ok {
+		c.Close()
+	}
 }
 
 func (g *reusePort) close() {
@@ -296,4 +350,15 @@ func (g *reusePort) close() {
 		g.closeGroup()
 	}
 	clear(g.members)
+}
+
+// steered is how the kernel chooses, and whose sockets it passes over.
+func (g *reusePort) steered() (how string, away []int) {
+	for slot, m := range g.members {
+		if m.Away() {
+			away = append(away, slot)
+		}
+	}
+	slices.Sort(away)
+	return g.group.Steering().String(), away
 }

@@ -34,6 +34,9 @@ type ListenerStatus struct {
 	Limit   int    `json:"limit"`   // of one accept queue
 	Drops   int64  `json:"drops"`   // packets that full queues dropped; -1: unknown
 	Held    int    `json:"held"`    // connections accepted for which no worker has room
+
+	Steering string `json:"steering,omitempty"` // in reuseport mode: how the kernel chooses among the sockets
+	Away     []int  `json:"away,omitempty"`     // slots that it is told to pass over
 }
 
 // WorkerStatus is about one worker.
@@ -103,6 +106,9 @@ func (s *server) report(queued map[*Worker]int64) (l ListenerStatus, ok bool) {
 	}
 	l.Drops = max(l.Drops, -1)
 	l.Held = s.sharing.held(queued)
+	if g, ok := s.sharing.(*reusePort); ok {
+		l.Steering, l.Away = g.steered()
+	}
 	return l, true
 }
 

@@ -19,6 +19,8 @@ import (
 
 	"onconn/cluster"
 	"onconn/internal/testleak"
+	"onconn/reuseport"
+	"onconn/reuseport/steer"
 )
 
 // upgradable is a primary of its own that prints each status it is asked for. It
@@ -31,6 +33,15 @@ func upgradable(mode cluster.Mode) {
 		Exec: os.Getenv("CLUSTER_TEST_WORKER"), Listen: []cluster.Address{{Network: "tcp", Address: at}},
 		Env:    append(on("tcp", at), envRole+"=name", envPrimary+"=", fastExit),
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	}
+	if steer.Supported() == nil {
+		cfg.Steering = func() reuseport.Steering {
+			p, err := steer.New(steer.Config{Policy: steer.RoundRobin})
+			if err != nil {
+				panic(err)
+			}
+			return p
+		}
 	}
 	p, err := cluster.New(cfg)
 	if err == nil {
@@ -172,6 +183,9 @@ func TestUpgrade(t *testing.T) {
 				}
 				if len(now.Workers) != 2 || now.Workers[0].PID != before.Workers[0].PID || now.Workers[1].PID != before.Workers[1].PID {
 					t.Errorf("the workers are %+v, before %+v", now.Workers, before.Workers)
+				}
+				if l := now.Listeners[0]; l.Steering != before.Listeners[0].Steering || len(l.Away) > 0 {
+					t.Errorf("the listener is %+v, before %+v", l, before.Listeners[0])
 				}
 				if !now.Started.Equal(before.Started) || now.Workers[0].Accepted < before.Workers[0].Accepted {
 					t.Errorf("it has forgotten: %+v, before %+v", now, before)
