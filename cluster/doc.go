@@ -12,11 +12,7 @@
 //	ln, err := cluster.Listen("tcp", ":8000")
 //	...
 //	srv := &http.Server{Handler: handler}
-//	go func() {
-//		<-cluster.Draining()
-//		srv.SetKeepAlivesEnabled(false)
-//	}()
-//	return srv.Serve(ln) // net.ErrClosed after a drain
+//	return httpserve.Serve(srv, ln) // nil after a drain
 //
 // Connections reach the workers in one of three ways, which the worker's code
 // can't tell apart. [RoundRobin]: the primary accepts and hands over through a

@@ -2,16 +2,15 @@ package cluster_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log"
-	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"os/signal"
 
 	"onconn/cluster"
+	"onconn/cluster/httpserve"
 	"onconn/sock"
 )
 
@@ -37,11 +36,7 @@ func Example() {
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, "hello from worker %d\n", cluster.ID())
 	})}
-	go func() {
-		<-cluster.Draining() // asked to go: close idle connections, finish the others
-		srv.SetKeepAlivesEnabled(false)
-	}()
-	if err := srv.Serve(ln); !errors.Is(err, net.ErrClosed) {
+	if err := httpserve.Serve(srv, ln); err != nil { // nil: asked to go, and all is answered
 		log.Fatal(err)
 	}
 }

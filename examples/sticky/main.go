@@ -13,7 +13,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -26,6 +25,7 @@ import (
 	"time"
 
 	"onconn/cluster"
+	"onconn/cluster/httpserve"
 )
 
 func main() {
@@ -99,14 +99,7 @@ func worker(address string) error {
 		fmt.Print(answer)
 		fmt.Fprint(w, answer)
 	}), ReadHeaderTimeout: 5 * time.Second}
-	go func() {
-		<-cluster.Draining()
-		srv.SetKeepAlivesEnabled(false) // as in examples/hello
-	}()
-	if err := srv.Serve(ln); !errors.Is(err, net.ErrClosed) {
-		return err
-	}
-	return nil
+	return httpserve.Serve(srv, ln)
 }
 
 // clients asks from several addresses, each time on a new connection, and
