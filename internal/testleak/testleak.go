@@ -17,7 +17,7 @@ import (
 )
 
 // FDs compares the process's descriptors now with those at the end of the test,
-// after its other cleanups, and fails it if some stay open for a second. Tests
+// after its other cleanups, and fails it if some stay open for 10 s. Tests
 // that call it must not run in parallel with others.
 func FDs(t testing.TB) {
 	t.Helper()
@@ -25,7 +25,7 @@ func FDs(t testing.TB) {
 	before := open()
 	t.Cleanup(func() {
 		var left []string
-		for end := time.Now().Add(time.Second); ; time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 			left = extra(before, open())
 			if len(left) == 0 {
 				return
