@@ -49,7 +49,7 @@ func TestS5dSignal(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				r := start(t, "http", cluster.Config{Mode: mode})
 				run := r.clients(load)
-				for range 5 {
+				for range 3 {
 					busy(t, run, 64)
 					old := r.Workers()[0]
 					if _, err := r.Fork(); err != nil {
