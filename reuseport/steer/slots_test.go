@@ -3,7 +3,6 @@ package steer
 import (
 	"context"
 	"errors"
-	"net"
 	"testing"
 	"time"
 
@@ -144,44 +143,4 @@ func TestSocketGone(t *testing.T) {
 	if got := newCrowd(t).come(g, 20); got[1] != 20 {
 		t.Errorf("2 has no socket and 3 is away: %v", got)
 	}
-}
-
-// The cost of a choice: a connection made, accepted and closed.
-func BenchmarkConnection(b *testing.B) {
-	run := func(name string, s func(testing.TB) reuseport.Steering, n int) {
-		b.Run(name, func(b *testing.B) {
-			g := newGroup(b, s(b), n)
-			for b.Loop() {
-				conn, err := net.Dial("tcp", g.Addr().String())
-				if err != nil {
-					b.Fatal(err)
-				}
-				conn.(*net.TCPConn).SetLinger(0)
-				for _, m := range g.Members() {
-					if q, err := m.Queue(); err == nil && q.Depth > 0 {
-						c, err := m.Accept()
-						if err != nil {
-							b.Fatal(err)
-						}
-						c.Close()
-						break
-					}
-				}
-				conn.Close()
-			}
-		})
-	}
-	plain := func(s reuseport.Steering) func(testing.TB) reuseport.Steering {
-		return func(testing.TB) reuseport.Steering { return s }
-	}
-	run("hash", plain(reuseport.Hash{}), 4)
-	run("weighted cBPF", plain(reuseport.Weighted{}), 4)
-	for _, policy := range []Policy{RoundRobin, LeastLoaded, Weighted, SourceHash} {
-		run("ebpf "+policy.String(), func(t testing.TB) reuseport.Steering {
-			return newProgram(t, Config{Policy: policy, HangAfter: time.Hour})
-		}, 4)
-	}
-	run("ebpf least-loaded of 64", func(t testing.TB) reuseport.Steering {
-		return newProgram(t, Config{Policy: LeastLoaded, HangAfter: time.Hour})
-	}, 64)
 }
