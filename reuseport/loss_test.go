@@ -2,7 +2,6 @@ package reuseport_test
 
 import (
 	"context"
-	"runtime"
 	"testing"
 	"time"
 
@@ -32,7 +31,7 @@ func TestLoss(t *testing.T) {
 			t.Error("close loses nothing, so this test shows nothing")
 		}
 		for _, s := range []reuseport.Steering{reuseport.Hash{}, reuseport.Weighted{}, reuseport.IncomingCPU{}} {
-			r := churn.Run(t, nw, reuseport.Config{Steering: s}, max(4, runtime.NumCPU()), drain)
+			r := churn.Run(t, nw, reuseport.Config{Steering: s}, churn.Members(), drain)
 			t.Logf("%-24s %v", "drain, "+s.String(), r)
 			if r.Lost != 0 {
 				t.Errorf("%v: the drain lost %d", s, r.Lost)

@@ -17,6 +17,7 @@ import (
 	"onconn/internal/testleak"
 	"onconn/listen"
 	"onconn/reuseport"
+	"onconn/reuseport/internal/churn"
 	"onconn/sock"
 )
 
@@ -86,7 +87,7 @@ func unprivileged() {
 		fail(fmt.Errorf("supported for nobody: %w", err))
 	}
 	for _, s := range []reuseport.Steering{reuseport.Hash{}, reuseport.Weighted{}, reuseport.ByCPU{}, reuseport.IncomingCPU{}} {
-		g, err := reuseport.Config{Steering: s}.Listen(context.Background(), "tcp", "127.0.0.1:0", 9)
+		g, err := reuseport.Config{Steering: s}.Listen(context.Background(), "tcp", "127.0.0.1:0", 2+churn.Members())
 		if errors.Is(err, unix.EOPNOTSUPP) {
 			continue // IncomingCPU before Linux 6.2
 		}

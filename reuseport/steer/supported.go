@@ -21,13 +21,14 @@ func Supported() error {
 	return p.Close()
 }
 
-// explain adds what is missing to an error of bpf(2).
+// explain adds what is missing to an error of bpf(2). In place of EPERM the
+// library guesses at RLIMIT_MEMLOCK, which has nothing to do with it since 5.11.
 func explain(err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM) && !capable(unix.CAP_BPF) && !capable(unix.CAP_SYS_ADMIN):
-		return fmt.Errorf("making eBPF programs needs CAP_BPF, which this process (uid %d) lacks; reuseport.Weighted and the like need nothing: %w", os.Geteuid(), err)
+		return fmt.Errorf("making eBPF programs needs CAP_BPF, which this process (uid %d) lacks; reuseport.Weighted and the like need nothing: %w", os.Geteuid(), unix.EPERM)
 	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("bpf(2) is refused though this process has CAP_BPF: in a user namespace it doesn't count, and seccomp or a security module may forbid it: %w", err)
+		return fmt.Errorf("bpf(2) is refused though this process has CAP_BPF: in a user namespace it doesn't count, and seccomp or a security module may forbid it: %w", unix.EPERM)
 	case errors.Is(err, unix.ENOSYS):
 		return fmt.Errorf("this kernel has no bpf(2), or seccomp hides it: %w", err)
 	case errors.Is(err, ebpf.ErrNotSupported), errors.Is(err, unix.EINVAL):

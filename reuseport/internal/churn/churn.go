@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -41,6 +42,13 @@ func Networks(t *testing.T, run func(*testing.T, Network)) {
 		netns.Delay(t, server, client, a, b, 5*time.Millisecond)
 		run(t, Network{"10ms", "10.0.0.1:8000", server, client})
 	})
+}
+
+// Members is how many a group has at least so that one more can be steered away
+// from by IncomingCPU: one for each CPU.
+func Members() int {
+	cpus, _ := filepath.Glob("/sys/devices/system/cpu/cpu[0-9]*")
+	return max(4, len(cpus))
 }
 
 // A Result is what a run has seen.
