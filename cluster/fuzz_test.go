@@ -93,7 +93,7 @@ func standIn(t *testing.T) (*Primary, *Worker) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.begin(); err != nil {
+	if err := p.begin(false); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.finish)

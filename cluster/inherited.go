@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net/url"
 
@@ -32,7 +33,11 @@ func (s *server) sockets(named map[string]sock.FD) {
 }
 
 func socketName(k key, slot int) string {
-	return "onconn-" + url.QueryEscape(fmt.Sprintf("%s %s %d %d", k.Network, k.Address, k.Index, slot))
+	address := url.QueryEscape(k.Address)
+	if len(address) > 128 {
+		address = fmt.Sprintf("%x", sha256.Sum256([]byte(address)))
+	}
+	return fmt.Sprintf("onconn-%s+%s+%d+%d", k.Network, address, k.Index, slot)
 }
 
 // takeInherited is the inherited socket of a slot, which is the caller's from then

@@ -300,7 +300,7 @@ func (p *Primary) Start(ctx context.Context) error {
 	if before != nil {
 		p.bell = before.Bell
 	}
-	if err := p.begin(); err != nil {
+	if err := p.begin(before != nil); err != nil {
 		return err
 	}
 	p.mu.Lock()
@@ -335,7 +335,7 @@ func (p *Primary) populate(ctx context.Context, before *image) (err error) {
 func (p *Primary) Failed() <-chan error { return p.failure }
 
 // begin makes what a primary needs before it opens a listener.
-func (p *Primary) begin() (err error) {
+func (p *Primary) begin(upgraded bool) (err error) {
 	defer func() {
 		if err != nil {
 			p.giveUp()
@@ -360,7 +360,7 @@ func (p *Primary) begin() (err error) {
 	if err = p.beginLoop(); err != nil {
 		return err
 	}
-	p.starter = newStarter()
+	p.starter = newStarter(upgraded)
 	p.stopBeat = make(chan struct{})
 	p.running.Go(func() { p.beat(p.stopBeat) })
 	p.running.Go(func() { p.events.run(p.cfg.OnEvent) })

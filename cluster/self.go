@@ -95,6 +95,7 @@ func (s *self) greet() error {
 	if err != nil {
 		return err
 	}
+	s.board.header().alive.Store(monotonic())
 	return s.channel.send(message{Op: opOnline, Version: protocolVersion})
 }
 

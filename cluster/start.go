@@ -20,10 +20,13 @@ type starter struct {
 	jobs chan func()
 }
 
-func newStarter() *starter {
+func newStarter(upgraded bool) *starter {
 	s := &starter{make(chan func())}
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		if upgraded {
+			unblockSignals()
+		}
 		for job := range s.jobs {
 			job()
 		}

@@ -25,8 +25,9 @@ import (
 // starting workers; those that run keep their program until a Reload. Events that
 // OnEvent has not been told of within a second are lost.
 //
-// On stopped processes and their connections it has no effect. A signal that comes
-// in the moment of execve may be lost.
+// Signals that programs usually handle wait until the new program does
+// (signal.Notify). They stay blocked for other children than workers that it
+// starts.
 func (p *Primary) Upgrade(ctx context.Context) error {
 	end, err := p.operate("upgrade")
 	if err != nil {
@@ -112,7 +113,9 @@ func (p *Primary) become() error {
 		syscall.ForkLock.Lock() // or a child of the program would get them too
 		defer syscall.ForkLock.Unlock()
 		if err = closeOnExec(fds, false); err == nil {
+			unblock := blockSignals()
 			err = os.NewSyscallError("execve", syscall.Exec(p.program, os.Args, env))
+			unblock()
 		}
 		closeOnExec(fds, true)
 	})

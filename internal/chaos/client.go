@@ -57,8 +57,8 @@ type client struct {
 	times     histogram
 	slow      Answer
 	away      time.Duration // the longest time in which it didn't get to run
-	begun     int // connections
-	addresses int // local ones, used up
+	begun     int           // connections
+	addresses int           // local ones, used up
 	open      int
 }
 
