@@ -15,5 +15,5 @@
 // port, or when somebody else shuts a member down: [Group.Outsiders] and the
 // errors say so.
 //
-// TCP only, Linux 4.6; IncomingCPU 6.2.
+// TCP only, Linux 5.3; IncomingCPU 6.2.
 package reuseport

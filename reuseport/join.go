@@ -26,6 +26,11 @@ func (g *Group) Join(ctx context.Context) (*Member, error) {
 		return nil, err
 	}
 	m, err := g.admit(ln, id)
+	if err == nil {
+		if err = g.steer(); err != nil {
+			g.order.leave(m)
+		}
+	}
 	if err != nil {
 		return nil, g.fail("join", errors.Join(err, ln.Close()))
 	}
@@ -89,8 +94,8 @@ func makeGroup(fd sock.FD) error {
 	return sock.ReusePort.Set(fd, false)
 }
 
-// admit makes a listening socket a member; mu is held. When it fails the socket
-// has left no trace but its place in the kernel's group.
+// admit makes a listening socket a member that is yet to be steered to; mu is
+// held.
 func (g *Group) admit(ln *listen.Listener, id ID) (*Member, error) {
 	fd := ln.Descriptor()
 	cookie, err := sock.Cookie.Get(fd)
@@ -103,10 +108,6 @@ func (g *Group) admit(ln *listen.Listener, id ID) (*Member, error) {
 	}
 	m := &Member{Listener: ln, ID: id, group: g, cookie: cookie, weight: 1}
 	g.order.join(m)
-	if err := g.steer(); err != nil {
-		g.order.leave(m)
-		return nil, err
-	}
 	g.last = max(g.last, id)
 	if !g.local.IsValid() {
 		g.local, g.addr = local, ln.Addr()
@@ -141,6 +142,13 @@ func (g *Group) Adopt(fd sock.FD) (*Member, error) {
 		}
 	}
 	m, err := g.adopt(fd, g.last+1)
+	if err == nil {
+		if err = g.steer(); err != nil {
+			g.order.leave(m)
+			m.Listener.Release() // fd is the caller's again
+			m = nil
+		}
+	}
 	return m, g.fail("adopt", err)
 }
 
@@ -155,9 +163,8 @@ func (g *Group) adopt(fd sock.FD, id ID) (*Member, error) {
 	m, err := g.admit(ln, id)
 	if err != nil {
 		ln.Release() // fd is the caller's again
-		return nil, err
 	}
-	return m, nil
+	return m, err
 }
 
 // A Socket is a member to restore.
@@ -182,22 +189,31 @@ func (c Config) Restore(sockets ...Socket) (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
+	g.mu.Lock()
 	for _, s := range sockets {
 		if err = g.restore(s); err != nil {
-			for _, m := range g.order {
-				m.Listener.Release()
-			}
-			g.order = nil
-			g.Close()
-			return nil, g.fail("restore", fmt.Errorf("member %v: %w", s.ID, err))
+			err = fmt.Errorf("member %v: %w", s.ID, err)
+			break
 		}
+	}
+	if err == nil {
+		err = g.steer()
+	}
+	if err != nil {
+		for _, m := range g.order {
+			m.Listener.Release()
+		}
+		g.order = nil
+	}
+	g.mu.Unlock()
+	if err != nil {
+		return nil, g.fail("restore", err)
 	}
 	return g, nil
 }
 
+// restore makes a socket a member; mu is held.
 func (g *Group) restore(s Socket) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	for _, m := range g.order {
 		if m.ID == s.ID {
 			return fmt.Errorf("two sockets have this ID: %w", unix.EEXIST)

@@ -11,7 +11,7 @@ import (
 )
 
 func drain(g *reuseport.Group, m *reuseport.Member) (reuseport.Report, error) {
-	return g.Drain(context.Background(), m, reuseport.Drain{})
+	return g.Drain(context.Background(), m, reuseport.Drain{Limit: time.Minute})
 }
 
 // leave is about as often as drain, so that they compare.

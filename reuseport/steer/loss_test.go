@@ -23,7 +23,7 @@ func TestLoss(t *testing.T) {
 		for _, policy := range []Policy{RoundRobin, LeastLoaded} {
 			p := newProgram(t, Config{Policy: policy})
 			r := churn.Run(t, nw, reuseport.Config{Steering: p}, 4, func(g *reuseport.Group, m *reuseport.Member) (reuseport.Report, error) {
-				return g.Drain(context.Background(), m, reuseport.Drain{})
+				return g.Drain(context.Background(), m, reuseport.Drain{Limit: time.Minute})
 			})
 			t.Logf("%-24s %v", "drain, "+p.String(), r)
 			if r.Lost != 0 || r.Restarts == 0 {

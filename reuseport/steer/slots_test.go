@@ -144,3 +144,47 @@ func TestSocketGone(t *testing.T) {
 		t.Errorf("2 has no socket and 3 is away: %v", got)
 	}
 }
+
+// After an upgrade in place the group is made again of its descriptors, and
+// members keep their slots and counts.
+func TestRestore(t *testing.T) {
+	testleak.FDs(t)
+	p := newProgram(t, Config{Policy: LeastLoaded})
+	g := newGroup(t, p, 3)
+	c := newCrowd(t)
+	if err := g.SetAway(g.Member(2), true); err != nil {
+		t.Fatal(err)
+	}
+	c.come(g, 10)
+	fds := p.Descriptors()
+	for i := range fds {
+		var err error
+		if fds[i], err = fds[i].Dup(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	q, err := Open(fds[0], fds[1], fds[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	var sockets []reuseport.Socket
+	for _, m := range g.Members() {
+		fd, err := m.Descriptor().Dup()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sockets = append(sockets, reuseport.Socket{ID: m.ID, FD: fd})
+	}
+	h, err := reuseport.Config{Steering: q}.Restore(sockets...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	if a, b := q.Load(1), q.Load(3); a != 5 || b != 5 {
+		t.Errorf("loads are %d and %d", a, b)
+	}
+	if got := c.come(h, 5); got[2] != 5 {
+		t.Errorf("five went to %v", got)
+	}
+}
