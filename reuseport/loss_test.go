@@ -21,7 +21,8 @@ func leave(g *reuseport.Group, m *reuseport.Member) (reuseport.Report, error) {
 }
 
 // Members come and go under load. Closing them loses connections, the drain
-// none. For the figures of BENCHMARKS.md: -reuseport.connections=200000.
+// none. For the figures of BENCHMARKS.md: -reuseport.connections=200000
+// -reuseport.clients=128 -timeout 2h.
 func TestLoss(t *testing.T) {
 	testleak.FDs(t)
 	churn.Networks(t, func(t *testing.T, nw churn.Network) {

@@ -19,8 +19,11 @@ import (
 	"onconn/reuseport"
 )
 
-// Connections is how many a run makes.
-var Connections = flag.Int("reuseport.connections", 1000, "connections of each row of the loss tests")
+// Connections is how many a run makes, Clients how many at a time.
+var (
+	Connections = flag.Int("reuseport.connections", 1000, "connections of each row of the loss tests")
+	Clients     = flag.Int("reuseport.clients", 32, "clients of the loss tests")
+)
 
 // A Network is where a run takes place.
 type Network struct {
@@ -159,12 +162,11 @@ func serve(m *reuseport.Member) {
 
 // load starts the clients and returns what tells whether they have finished.
 func load(nw Network, r *Result) (over func() bool) {
-	const clients = 32
 	var left atomic.Int64
 	left.Store(int64(*Connections))
 	var running sync.WaitGroup
 	var first sync.Once
-	for range clients {
+	for range *Clients {
 		running.Go(func() {
 			nw.client.Do(func() {
 				for left.Add(-1) >= 0 {
