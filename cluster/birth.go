@@ -31,7 +31,9 @@ var born struct {
 	worker    bool
 	channel   sock.FD
 	err       error
-	image     sock.FD // of the primary before, or None
+	image     *image  // of the primary before
+	imageErr  error   // why it can't be read
+	noHangup  bool    // SIGHUP was ignored
 	rehearsal sock.FD // where to say whether it could be taken over, or None
 }
 
@@ -41,7 +43,16 @@ func init() {
 	if path, ok := os.LookupEnv(envExec); ok {
 		execListener(path)
 	}
-	born.image, born.rehearsal = fromEnv(envImage), fromEnv(envCheck)
+	born.noHangup = hangupIgnored()
+	born.rehearsal = fromEnv(envCheck)
+	if fd := fromEnv(envImage); fd != sock.None {
+		born.image, born.imageErr = readImage(fd)
+		// At once: no child may get them.
+		if born.image != nil && born.rehearsal == sock.None {
+			closeOnExec(born.image.descriptors(), true)
+			born.noHangup = born.image.NoHangup
+		}
+	}
 	id, ok := os.LookupEnv(envWorker)
 	if !ok {
 		return

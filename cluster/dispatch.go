@@ -34,6 +34,8 @@ type dispatcher struct {
 	loads   []Load  // scratch of choose
 	choice  []*seat // likewise
 	watch   func()  // has look called until nothing waits
+	mixed   bool    // workers count connections from elsewhere too
+	retry   bool    // room will be called
 }
 
 // newDispatcher makes one that accepts nothing until a worker joins.
@@ -201,6 +203,7 @@ func (d *dispatcher) onconnection(fd sock.FD, peer sock.Addr) {
 func (d *dispatcher) room() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.retry = false
 	d.refill()
 }
 
@@ -302,7 +305,10 @@ const retryAfter = 10 * time.Millisecond
 
 // later tries again what had no room.
 func (d *dispatcher) later() {
-	time.AfterFunc(retryAfter, func() { d.loop.Post(d.room) })
+	if !d.retry {
+		d.retry = true
+		time.AfterFunc(retryAfter, func() { d.loop.Post(d.room) })
+	}
 }
 
 // choose asks the policy among those that have room.
@@ -331,7 +337,12 @@ func (d *dispatcher) load(s *seat) (l Load, room bool) {
 		most = min(most, d.maxActive)
 	}
 	// In this order: a connection that moves meanwhile is seen twice, not never.
-	queue := s.queued(most)
+	queue := int64(0)
+	if d.mixed {
+		queue = queued(s.queue)
+	} else {
+		queue = s.queued(most)
+	}
 	l = Load{Slot: s.worker.Slot, Active: s.line.Active.Load(), Queued: queue}
 	if s.awake(); s.hung {
 		return l, false

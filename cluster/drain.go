@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"net"
+	"time"
 
 	"onconn/reuseport"
+	"onconn/sock"
 )
 
 // vacate has the socket of a slot go that nobody is expected in any more: first
@@ -29,25 +31,46 @@ func (g *reusePort) drain(m *reuseport.Member) {
 	g.mu.Lock()
 	g.leaving[m] = true
 	g.mu.Unlock()
-	ctx := g.draining
+	ctx, take := g.draining, g.onconnection
+	if g.empty() && len(g.holders) > 0 {
+		take = g.turnAway // all are programs that can't be given any
+	}
 	g.drains.Go(func() {
-		report, err := g.group.Drain(ctx, m, reuseport.Drain{Take: g.onconnection})
-		if ctx.Err() != nil {
-			return
-		}
-		g.mu.Lock()
-		delete(g.leaving, m)
-		g.mu.Unlock()
-		switch {
-		case err == nil && report.HalfOpen+report.Queued == 0:
-			g.log.Debug("a socket has left its group", "report", report)
-		case err == nil:
-			g.log.Warn("a socket has left its group, and something was lost", "report", report)
-		case !errors.Is(err, net.ErrClosed):
-			g.log.Error("a socket could not leave its group without a loss", "err", err)
-			m.Close()
+		for {
+			report, err := g.group.Drain(ctx, m, reuseport.Drain{Take: take})
+			if ctx.Err() != nil {
+				return
+			}
+			if err == nil || errors.Is(err, net.ErrClosed) {
+				g.left(m, report)
+				return
+			}
+			g.log.Warn("a socket can't leave its group yet", "err", err)
+			select { // the member has stayed
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Second):
+			}
 		}
 	})
+}
+
+// left notes that a member has gone.
+func (g *reusePort) left(m *reuseport.Member, report reuseport.Report) {
+	g.mu.Lock()
+	delete(g.leaving, m)
+	g.mu.Unlock()
+	if report.HalfOpen+report.Queued > 0 {
+		g.log.Warn("a socket has left its group, and something was lost", "report", report)
+	} else {
+		g.log.Debug("a socket has left its group", "report", report)
+	}
+}
+
+// turnAway closes what nobody can serve: the client may try again.
+func (g *reusePort) turnAway(fd sock.FD, peer sock.Addr) {
+	g.log.Warn("a connection came to a socket whose program has gone, and is closed", "peer", peer)
+	fd.Close()
 }
 
 // stopDrains holds drains up. What they have accepted is handed over.

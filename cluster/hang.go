@@ -80,7 +80,7 @@ func (d *dispatcher) look(now time.Time) time.Duration {
 func (d *dispatcher) wait(s *seat, now time.Time) time.Duration {
 	s.awake()
 	taken := s.line.Accepted.Load()
-	if s.sent <= taken {
+	if d.waits(s, taken) == 0 {
 		s.since = time.Time{}
 		if s.hung {
 			return lookSlowly // the bell will tell
@@ -94,7 +94,7 @@ func (d *dispatcher) wait(s *seat, now time.Time) time.Duration {
 		switch queue := queued(s.queue); {
 		case queue > 0:
 			s.hang()
-		case now.Sub(s.since) > doubtTime: // a record was spoiled on its way
+		case !d.mixed && now.Sub(s.since) > doubtTime: // a record was spoiled on its way
 			s.sent = taken
 		}
 	}
@@ -102,6 +102,15 @@ func (d *dispatcher) wait(s *seat, now time.Time) time.Duration {
 		d.steal(s)
 	}
 	return lookEvery
+}
+
+// waits is how many connections wait in a seat's queue, or a little more.
+func (d *dispatcher) waits(s *seat, taken int64) int64 {
+	if d.mixed {
+		return queued(s.queue)
+	}
+	s.sent = max(s.sent, taken) // it had taken what seemed to be spoiled
+	return s.sent - taken
 }
 
 // hang gives the worker nothing more until it waits in Accept again, which it is

@@ -27,7 +27,8 @@ type image struct {
 	Began      time.Time          `json:"began"`
 	Upgrades   int                `json:"upgrades"` // this one too
 	LastID     int                `json:"last_id"`
-	Ready      bool               `json:"ready"` // some worker was of use once
+	Ready      bool               `json:"ready"`     // some worker was of use once
+	NoHangup   bool               `json:"no_hangup"` // SIGHUP was ignored
 	Bell       sock.FD            `json:"bell"`
 	Sockets    map[string]sock.FD `json:"sockets"` // as of Primary.Sockets
 	Servers    []serverImage      `json:"servers"`
@@ -135,6 +136,26 @@ func (m *image) descriptors() (fds []sock.FD) {
 	return fds
 }
 
+// listens checks that each listening socket is one still: a worker may have shut
+// it down.
+func (m *image) listens() error {
+	var fds []sock.FD
+	for _, fd := range m.Sockets {
+		fds = append(fds, fd)
+	}
+	for _, s := range m.Servers {
+		for _, member := range s.Members {
+			fds = append(fds, member.FD)
+		}
+	}
+	for _, fd := range fds {
+		if on, err := sock.AcceptConn.Get(fd); err != nil || !on {
+			return fmt.Errorf("descriptor %d doesn't listen any more, some worker has shut it down: restart", fd)
+		}
+	}
+	return nil
+}
+
 // write puts the image into memory that survives execve. The caller owns the
 // descriptor.
 func (m *image) write() (sock.FD, error) {
@@ -203,7 +224,7 @@ func parseImage(p []byte) (*image, error) {
 func (p *Primary) image() *image {
 	m := &image{
 		Version: imageVersion, Channel: protocolVersion, Configured: p.cfg.Workers,
-		Bell: p.bell, Sockets: map[string]sock.FD{},
+		NoHangup: born.noHangup, Bell: p.bell, Sockets: map[string]sock.FD{},
 	}
 	for _, s := range p.all() {
 		if !s.shut {

@@ -119,19 +119,24 @@ func (g *reusePort) reviveMembers(gc reuseport.Config, members []memberImage) er
 	for _, m := range members {
 		sockets = append(sockets, reuseport.Socket{ID: m.ID, FD: m.FD})
 	}
+	gc.Listener.AsIs = true // programs that accept in blocking mode have them
 	var err error
 	if g.group, err = gc.Restore(sockets...); err != nil {
 		return err
 	}
-	for _, m := range members {
-		if m.Leaving {
-			g.leaving[g.group.Member(m.ID)] = true
-			continue
+	for _, i := range members {
+		m := g.group.Member(i.ID)
+		switch {
+		case i.Leaving:
+			g.leaving[m] = true
+		case i.Given: // settle accepts from it if nobody does
+			g.members[i.Slot] = newMember(m)
+			g.members[i.Slot].given = true
+		default:
+			if err := g.adopt(i.Slot, m); err != nil {
+				return err
+			}
 		}
-		if err := g.adopt(m.Slot, g.group.Member(m.ID)); err != nil {
-			return err
-		}
-		g.members[m.Slot].given = m.Given
 	}
 	return nil
 }

@@ -60,10 +60,14 @@ func (p *Primary) listen(ctx context.Context, cfg listen.Config, k key) (*listen
 	if fd == sock.None {
 		return cfg.Listen(ctx, k.Network, k.Address)
 	}
+	cfg.AsIs = p.heritage != nil // programs that accept in blocking mode have it
 	ln, err := cfg.Own(fd)
 	if err != nil {
 		fd.Close()
 		return nil, err
+	}
+	if k.Network == "fd" {
+		return ln, nil // its file is somebody else's
 	}
 	if err := ln.ClaimFile(); err != nil {
 		p.log.Warn("the file of an inherited unix socket will be left", "address", k.Address, "err", err)

@@ -8,28 +8,32 @@ import (
 
 // fork starts a worker in a slot.
 func (p *Primary) fork(slot int, env ...string) (*Worker, error) {
-	w, err := p.startWorker(slot, nil, env)
-	if err != nil {
-		return nil, err
+	p.gate.RLock()
+	defer p.gate.RUnlock()
+	w, err := p.start(slot, nil, env)
+	if err == nil && !p.settle(w) {
+		p.vacate(w.Slot)
+		p.restock(w.Slot)
 	}
-	if !p.settle(w) {
-		p.vacate(w.Slot, !w.ExitedAfterDisconnect())
-	}
-	return w, nil
+	return w, err
 }
 
 // startWorker starts a worker in a slot, in the place of the one before it, if
 // any. It has not got the slot yet: see settle and vacate. Where it can't be
 // started the slot is as it was, but for a restart that was due.
-func (p *Primary) startWorker(slot int, before *Worker, env []string) (*Worker, error) {
+func (p *Primary) startWorker(slot int, before *Worker) (*Worker, error) {
 	p.gate.RLock()
 	defer p.gate.RUnlock()
+	return p.start(slot, before, nil)
+}
+
+func (p *Primary) start(slot int, before *Worker, env []string) (*Worker, error) {
 	w, err := p.reserve(slot, before)
 	if err != nil {
 		return nil, err
 	}
 	if err := p.launch(w, env); err != nil {
-		p.vacate(w.Slot, false)
+		p.vacate(w.Slot)
 		p.attended.Done()
 		return nil, err
 	}
@@ -63,11 +67,11 @@ func (p *Primary) attend(w *Worker) {
 	p.gate.RLock()
 	defer p.gate.RUnlock()
 	status := w.reap()
-	p.remove(w, w.ExitedAfterDisconnect())
+	p.remove(w, w.ExitedAfterDisconnect() && !p.succeeded(w))
 	p.emit(Event{Kind: Disconnected, Worker: w, Err: err})
 	p.emit(Event{Kind: Exited, Worker: w, Status: status, Stderr: w.stderr.tail()})
-	close(w.exited)
 	p.replace(w, status)
+	close(w.exited)
 }
 
 // lastWords is how long the messages of a worker that has exited are read: a
@@ -111,9 +115,7 @@ func (p *Primary) remove(w *Worker, forGood bool) {
 	if s.worker == w {
 		s.worker = nil
 	}
-	if forGood {
-		s.closing = false
-	}
+	s.closing = s.closing && !w.ExitedAfterDisconnect()
 }
 
 // all are the servers that are open.
@@ -151,7 +153,7 @@ func (p *Primary) retire(w *Worker) {
 	if !online && p.quietOne(w) {
 		return
 	}
-	p.leaveAll(w, false, true)
+	p.leaveAll(w, false, !p.succeeded(w))
 	if !online || w.channel.send(message{Op: opDisconnect}) != nil {
 		w.Kill(syscall.SIGTERM)
 	}

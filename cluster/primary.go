@@ -299,6 +299,9 @@ func (p *Primary) Start(ctx context.Context) error {
 	}
 	if before != nil {
 		p.bell = before.Bell
+		if !born.noHangup {
+			heedHangup()
+		}
 	}
 	if err := p.begin(before != nil); err != nil {
 		return err
@@ -315,17 +318,32 @@ func (p *Primary) Start(ctx context.Context) error {
 
 // populate opens the listeners and starts the workers, or takes both over.
 func (p *Primary) populate(ctx context.Context, before *image) (err error) {
-	more := p.cfg.Workers
 	if before != nil {
-		err = p.takeOver(ctx, before)
-		more = p.cfg.Workers - before.Configured // else as many as there are
+		return p.goOn(ctx, before)
 	}
+	err = p.openAll(ctx)
+	p.closeInherited()
+	for i := 0; err == nil && i < p.cfg.Workers; i++ {
+		_, err = p.fork(anySlot)
+	}
+	return err
+}
+
+// goOn takes over. There is no way back: what can't be had besides is logged.
+func (p *Primary) goOn(ctx context.Context, before *image) error {
+	p.gate.Lock()
+	err := p.takeOver(ctx, before)
 	if err == nil {
-		err = p.openAll(ctx)
+		if err := p.openAll(ctx); err != nil {
+			p.log.Error("cannot listen after the upgrade", "err", err)
+		}
 	}
 	p.closeInherited()
-	for i := 0; err == nil && i < more; i++ {
-		_, err = p.fork(anySlot)
+	p.gate.Unlock()
+	for range p.cfg.Workers - before.Configured { // else as many as there are
+		if _, err := p.fork(anySlot); err != nil {
+			p.log.Error("cannot start another worker after the upgrade", "err", err)
+		}
 	}
 	return err
 }
@@ -425,9 +443,13 @@ func (p *Primary) runLoop() {
 }
 
 func (p *Primary) openAll(ctx context.Context) error {
+	before := p.all() // of the primary before
+	for _, s := range before {
+		s.keep = false
+	}
 	for _, k := range p.keys() {
 		p.mu.Lock()
-		s := p.servers[k] // of the primary before
+		s := p.servers[k]
 		p.mu.Unlock()
 		if s == nil {
 			var err error
@@ -441,8 +463,8 @@ func (p *Primary) openAll(ctx context.Context) error {
 		p.servers[k] = s
 		p.mu.Unlock()
 	}
-	for _, s := range p.all() {
-		p.tidy(s) // of the primary before, for nobody
+	for _, s := range before {
+		p.tidy(s) // if nobody has use for it
 	}
 	return nil
 }

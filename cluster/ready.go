@@ -59,7 +59,7 @@ func (p *Primary) isReady(w *Worker) bool {
 			listeners++
 		}
 	}
-	return listeners > 0 || time.Since(w.started) >= aliveFor // one that only works
+	return listeners > 0 || len(p.kept) == 0 && time.Since(w.started) >= aliveFor // one that only works
 }
 
 // waitsIn reports whether the worker has the listener, and whether it has called

@@ -41,28 +41,38 @@ func newPipe() (read, write sock.FD, err error) {
 	return sock.FD(fds[0]), sock.FD(fds[1]), nil
 }
 
-// newRelay takes ownership of fd, the end of a pipe that is read.
-func newRelay(fd sock.FD) *relay { return &relay{from: os.NewFile(uintptr(fd), "stderr")} }
+// newRelay takes ownership of fd, the end of a pipe that is read, or None.
+func newRelay(fd sock.FD) *relay {
+	if fd == sock.None {
+		return &relay{}
+	}
+	return &relay{from: os.NewFile(uintptr(fd), "stderr")}
+}
 
 // run relays until the last process that has the pipe is gone, or close.
 func (r *relay) run(p *Primary) {
-	defer r.from.Close()
+	defer func() {
+		p.gate.RLock() // or an upgrade might name what was just closed
+		defer p.gate.RUnlock()
+		r.from.Close()
+	}()
 	raw, err := r.from.SyscallConn()
 	if err != nil {
 		return
 	}
 	buf := make([]byte, tailSize)
 	for waitReadable(raw) == nil {
+		n, err := 0, error(nil)
 		p.gate.RLock()
-		n, err := r.from.Read(buf)
-		r.keep(buf[:n])
+		raw.Control(func(fd uintptr) { n, err = unix.Read(int(fd), buf) }) // never waits
+		r.keep(buf[:max(n, 0)])
 		r.busy.Store(true)
 		p.gate.RUnlock()
 		if n > 0 {
 			p.cfg.Stderr.Write(buf[:n])
 		}
 		r.busy.Store(false)
-		if err != nil {
+		if n == 0 || err != nil && err != unix.EAGAIN && err != unix.EINTR {
 			return
 		}
 	}
@@ -99,6 +109,9 @@ func (r *relay) rest() {
 }
 
 func (r *relay) unread() (more bool) {
+	if r.from == nil {
+		return false
+	}
 	raw, err := r.from.SyscallConn()
 	if err != nil {
 		return false
@@ -111,6 +124,11 @@ func (r *relay) unread() (more bool) {
 }
 
 // descriptor stays the relay's; None: the pipe has ended.
-func (r *relay) descriptor() sock.FD { return descriptorOf(r.from) }
+func (r *relay) descriptor() sock.FD {
+	if r.from == nil {
+		return sock.None
+	}
+	return descriptorOf(r.from)
+}
 
 func (r *relay) close() { r.from.Close() }

@@ -6,23 +6,30 @@ import (
 	"time"
 )
 
-// operate begins an operation, of which only one runs at a time.
-func (p *Primary) operate(what string) (end func(), err error) {
+// operate begins an operation, of which only one runs at a time. The context ends
+// with ctx, or when the cluster is shut down.
+func (p *Primary) operate(ctx context.Context, what string) (_ context.Context, end func(), err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case !p.started:
-		return nil, errNotStarted
+		return nil, nil, errNotStarted
 	case p.ending:
-		return nil, errEnding
+		return nil, nil, errEnding
 	case p.doing != "":
-		return nil, fmt.Errorf("%w (%s)", ErrBusy, p.doing)
+		return nil, nil, fmt.Errorf("%w (%s)", ErrBusy, p.doing)
 	}
 	p.doing = what
-	return func() {
+	p.running.Add(1) // Shutdown waits for it
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(p.life, func() { cancel(errEnding) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
 		p.mu.Lock()
-		defer p.mu.Unlock()
 		p.doing = ""
+		p.mu.Unlock()
+		p.running.Done()
 	}, nil
 }
 
@@ -35,7 +42,7 @@ func (p *Primary) operate(what string) (end func(), err error) {
 // ends it and returns an error: workers that were not replaced stay. A worker
 // that waits for its restart after crashes is started at once.
 func (p *Primary) Reload(ctx context.Context) error {
-	end, err := p.operate("reload")
+	ctx, end, err := p.operate(ctx, "reload")
 	if err != nil {
 		return err
 	}
@@ -64,17 +71,17 @@ func (p *Primary) renew(ctx context.Context, n int) error {
 		if !used {
 			return nil // its worker was disconnected meanwhile
 		}
-		w, err = p.startWorker(n, old, nil)
+		w, err = p.startWorker(n, old)
 		if err != errTaken || try == 100 {
 			break
 		}
 		time.Sleep(10 * time.Millisecond) // a restart is under way
 	}
-	if err != nil {
-		p.vacate(n, old == nil)
-		return err
+	if err == nil {
+		err = p.install(ctx, w)
 	}
-	if err := p.install(ctx, w, true); err != nil {
+	if err != nil {
+		p.restock(n)
 		return err
 	}
 	if old != nil {
@@ -84,9 +91,8 @@ func (p *Primary) renew(ctx context.Context, n int) error {
 }
 
 // install gives its slot to a worker when it is ready. If it never is, it goes,
-// and who had the slot keeps it; with nobody left there, again says whether to
-// start one.
-func (p *Primary) install(ctx context.Context, w *Worker, again bool) error {
+// and who had the slot keeps it.
+func (p *Primary) install(ctx context.Context, w *Worker) error {
 	late := time.NewTimer(p.cfg.ReadyTimeout)
 	defer late.Stop()
 	var err error
@@ -102,12 +108,12 @@ func (p *Primary) install(ctx context.Context, w *Worker, again bool) error {
 	case <-late.C:
 		err = fmt.Errorf("the new worker, process %d, is not ready after %v%s", w.PID, p.cfg.ReadyTimeout, w.wrote())
 	case <-ctx.Done():
-		err = ctx.Err()
+		err = context.Cause(ctx)
 	}
 	p.gate.RLock()
 	defer p.gate.RUnlock()
 	p.retire(w)
-	p.vacate(w.Slot, again)
+	p.vacate(w.Slot)
 	return err
 }
 

@@ -35,7 +35,7 @@ func (p *Primary) replace(w *Worker, status syscall.WaitStatus) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.slots[w.Slot]
-	if p.ending || w.ExitedAfterDisconnect() || s.starting || s.worker != nil {
+	if p.ending || w.ExitedAfterDisconnect() || s.starting || s.worker != nil || s.unwanted {
 		return
 	}
 	age := time.Since(w.started)
@@ -66,8 +66,10 @@ func (p *Primary) replace(w *Worker, status syscall.WaitStatus) {
 // longestLocked is how long a restart may be put off: with nobody left, clients
 // wait for it.
 func (p *Primary) longestLocked() time.Duration {
-	if len(p.living) > 0 {
-		return maxDelay
+	for w := range p.living {
+		if w.State() < StateDraining {
+			return maxDelay
+		}
 	}
 	return maxDelayAlone
 }

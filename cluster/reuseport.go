@@ -54,6 +54,7 @@ func newReusePort(ctx context.Context, p *Primary, k key, cfg listen.Config) (*r
 		dispatcher: newDispatcher(p), primary: p, key: k, ordered: true,
 		members: map[int]*member{}, holders: map[*Worker]bool{}, leaving: map[*reuseport.Member]bool{},
 	}
+	g.mixed = true
 	g.draining, g.stopAll = context.WithCancel(context.Background())
 	gc := reuseport.Config{Listener: cfg, Steering: p.steering()}
 	var err error
@@ -113,8 +114,12 @@ func (g *reusePort) member(slot int) (*member, error) {
 
 // adopt gives a socket to a slot, and accepts from it until a worker does.
 func (g *reusePort) adopt(slot int, m *reuseport.Member) error {
-	g.members[slot] = &member{Member: m, post: post{fd: m.Descriptor()}}
+	g.members[slot] = newMember(m)
 	return g.open(m.Descriptor())
+}
+
+func newMember(m *reuseport.Member) *member {
+	return &member{Member: m, post: post{fd: m.Descriptor()}}
 }
 
 func (g *reusePort) join(w *Worker, l *line) ([]sock.FD, error) {
@@ -130,6 +135,7 @@ func (g *reusePort) join(w *Worker, l *line) ([]sock.FD, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.quiet = false
 	g.settle()
 	g.watch()
 	return []sock.FD{fd, queue}, nil
@@ -216,6 +222,9 @@ func (d *dispatcher) full(s *seat) bool {
 }
 
 func (g *reusePort) look(now time.Time) time.Duration {
+	if g.stopped {
+		return never
+	}
 	again := g.dispatcher.look(now)
 	for slot, m := range g.members {
 		taken, _, seated := g.taken(slot)
@@ -305,7 +314,7 @@ func (g *reusePort) forListenFDs(w *Worker) (sock.FD, error) {
 		return sock.None, err
 	}
 	fd, first := m.Descriptor(), !m.given
-	m.given = true
+	m.given, m.quiet = true, false
 	g.holders[w] = true
 	g.settle()
 	return fd, makeBlocking(fd, first)

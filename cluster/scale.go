@@ -15,7 +15,7 @@ func (p *Primary) Scale(ctx context.Context, n int) error {
 	if n < 1 {
 		return errors.New("cluster: scale: it takes at least 1 worker")
 	}
-	end, err := p.operate("scale")
+	ctx, end, err := p.operate(ctx, "scale")
 	if err != nil {
 		return err
 	}
@@ -26,13 +26,14 @@ func (p *Primary) Scale(ctx context.Context, n int) error {
 	if n >= len(used) {
 		return p.grow(ctx, n-len(used))
 	}
-	return p.shrink(used[n:])
+	p.shrink(used[n:])
+	return nil
 }
 
 func (p *Primary) grow(ctx context.Context, more int) (err error) {
 	var fresh []*Worker
 	for range more {
-		w, e := p.startWorker(anySlot, nil, nil)
+		w, e := p.startWorker(anySlot, nil)
 		if e != nil {
 			err = e
 			break
@@ -41,7 +42,7 @@ func (p *Primary) grow(ctx context.Context, more int) (err error) {
 	}
 	ready := 0
 	for _, w := range fresh {
-		if e := p.install(ctx, w, false); e != nil {
+		if e := p.install(ctx, w); e != nil {
 			err = errors.Join(err, e)
 			continue
 		}
@@ -53,29 +54,34 @@ func (p *Primary) grow(ctx context.Context, more int) (err error) {
 	return nil
 }
 
-func (p *Primary) shrink(slots []int) error {
-	p.mu.Lock()
-	var leaving []*Worker
-	for _, n := range slices.Backward(slots) {
-		if w := p.slots[n].worker; w != nil {
-			leaving = append(leaving, w)
-		}
-	}
-	p.mu.Unlock()
+// shrink has nobody in these slots any more, whatever happens there just now.
+func (p *Primary) shrink(slots []int) {
 	p.gate.RLock()
 	defer p.gate.RUnlock()
+	var leaving []*Worker
+	var vacant []int
 	p.mu.Lock()
-	for _, n := range slots {
+	for _, n := range slices.Backward(slots) {
 		s := p.slots[n]
-		s.worker = nil // nobody waits for its end: the slot is free for the next one
+		s.unwanted = true
 		if s.due != nil {
 			s.due.Stop()
 			s.due = nil
+			vacant = append(vacant, n)
+		}
+		if s.worker != nil {
+			leaving = append(leaving, s.worker)
 		}
 	}
 	p.mu.Unlock()
 	for _, w := range leaving {
 		p.retire(w)
 	}
-	return nil
+	if len(vacant) == 0 {
+		return
+	}
+	for _, s := range p.all() { // nobody leaves there
+		s.forget(vacant)
+		p.tidy(s)
+	}
 }

@@ -199,8 +199,8 @@ func (s *self) orphaned(err error) {
 	}
 	clear(s.replies)
 	s.mu.Unlock()
-	s.keepStderr()
 	s.end()
+	go s.keepStderr() // which may wait for who reads it
 	select {
 	case <-s.done:
 	case <-time.After(s.drain):

@@ -170,6 +170,18 @@ func (s *server) leave(w *Worker, gone, forGood bool) {
 	}
 }
 
+// forget: nobody is expected in these slots any more.
+func (s *server) forget(slots []int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, n := range slots {
+		if !s.shut && !s.slotSeated(n) {
+			delete(s.slots, n)
+			s.sharing.vacate(n)
+		}
+	}
+}
+
 // quiet is that of the sharing.
 func (s *server) quiet(slot int) func(context.Context) error {
 	s.mu.Lock()

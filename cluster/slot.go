@@ -14,7 +14,8 @@ const anySlot = -1
 type slot struct {
 	worker   *Worker     // who has it, if anybody
 	starting bool        // somebody is being started for it
-	closing  bool        // its socket is
+	closing  bool        // its program goes when nothing more comes to its socket
+	unwanted bool        // nobody is to be started for it: there are to be fewer
 	due      *time.Timer // a restart
 	delay    time.Duration
 	crashes  int // in a row
@@ -22,7 +23,9 @@ type slot struct {
 }
 
 // used reports whether the slot has a worker, or will have one.
-func (s *slot) used() bool { return s.worker != nil || s.starting || s.due != nil }
+func (s *slot) used() bool { return !s.unwanted && s.busy() }
+
+func (s *slot) busy() bool { return s.worker != nil || s.starting || s.due != nil }
 
 // slotLocked is slot n, made when it is first asked for.
 func (p *Primary) slotLocked(n int) *slot {
@@ -33,7 +36,7 @@ func (p *Primary) slotLocked(n int) *slot {
 }
 
 func (p *Primary) freeSlotLocked() (n int) {
-	for p.slots[n] != nil && (p.slots[n].used() || p.slots[n].closing) {
+	for p.slots[n] != nil && (p.slots[n].busy() || p.slots[n].closing) {
 		n++
 	}
 	return n
@@ -70,7 +73,7 @@ func (p *Primary) reserve(n int, before *Worker) (*Worker, error) {
 		s.due.Stop()
 		s.due = nil
 	}
-	s.starting = true
+	s.starting, s.unwanted = true, false
 	p.attended.Add(1)
 	p.lastID++
 	w := newWorker(p, p.lastID, n)
@@ -89,27 +92,56 @@ func (p *Primary) enter(w *Worker) (ending bool) {
 	return p.ending
 }
 
-// settle gives its slot to a worker, and reports whether it lives.
+// settle gives its slot to a worker, and reports whether it lives. Where there are
+// to be fewer by now, the worker goes.
 func (p *Primary) settle(w *Worker) bool {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.living[w] {
-		return false
-	}
+	lives := p.living[w]
 	s := p.slots[w.Slot]
-	s.starting, s.worker = false, w
-	return true
+	if lives {
+		s.starting, s.worker = false, w
+	}
+	unwanted := lives && s.unwanted
+	p.mu.Unlock()
+	if unwanted {
+		p.retire(w)
+	}
+	return lives
 }
 
-// vacate ends the starting of a worker that came to nothing. again: if nobody has
-// the slot, another one is started.
-func (p *Primary) vacate(n int, again bool) {
+// vacate ends the starting of a worker that came to nothing.
+func (p *Primary) vacate(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := p.slots[n]
-	s.starting = false
-	if again && s.worker == nil && s.due == nil && !p.ending {
+	p.slots[n].starting = false
+}
+
+// restock has a worker started in a slot that nobody has.
+func (p *Primary) restock(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := p.slots[n]; !s.busy() && !s.unwanted && !p.ending {
 		p.restartLocked(n, s.next(false, p.longestLocked()))
+	}
+}
+
+// succeeded reports whether a successor of w is expected, which may want the
+// listeners that w has.
+func (p *Primary) succeeded(w *Worker) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.slots[w.Slot]
+	if s.starting || s.due != nil {
+		return true
+	}
+	if s.worker == nil || s.worker == w {
+		return false
+	}
+	select {
+	case <-s.worker.ready: // it has all that it wants
+		return false
+	default:
+		return true
 	}
 }
 

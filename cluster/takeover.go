@@ -6,20 +6,17 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"onconn/sock"
 )
 
 // succeed reads what a primary before left to this process, if it did. A process
 // that only rehearses answers and ends.
 func (p *Primary) succeed(ctx context.Context) (*image, error) {
-	fd := born.image
-	if fd == sock.None {
+	m, err := born.image, born.imageErr
+	born.image, born.imageErr = nil, nil
+	if m == nil && err == nil {
 		return nil, nil
 	}
-	born.image = sock.None
-	m, err := readImage(fd)
 	if born.rehearsal != sock.None {
 		if err == nil {
 			err = p.fits(ctx, m)
@@ -57,15 +54,9 @@ func (p *Primary) fits(ctx context.Context, m *image) error {
 	return nil
 }
 
-// takeOver makes this primary the one whose image m is.
+// takeOver makes this primary the one whose image m is. The gate is closed: nobody
+// may die before everything is in its place.
 func (p *Primary) takeOver(ctx context.Context, m *image) error {
-	p.gate.Lock() // nobody may die before everything is in its place
-	defer p.gate.Unlock()
-	for _, fd := range m.descriptors() {
-		if fd != sock.None {
-			unix.CloseOnExec(int(fd))
-		}
-	}
 	p.mu.Lock()
 	p.began, p.upgrades, p.lastID, p.ready = m.Began, m.Upgrades, m.LastID, m.Ready
 	if p.cfg.Inherited == nil {
@@ -77,6 +68,9 @@ func (p *Primary) takeOver(ctx context.Context, m *image) error {
 	p.heritage = map[key][]memberImage{}
 	for _, s := range m.Servers {
 		p.heritage[s.Key] = s.Members
+	}
+	for _, i := range m.Slots {
+		p.slotLocked(i.Slot)
 	}
 	p.mu.Unlock()
 	workers := map[int]*Worker{}
@@ -113,13 +107,12 @@ func (p *Primary) revive(i workerImage) (w *Worker, err error) {
 	if w.board, err = ownBoard(i.Board); err != nil {
 		return nil, err
 	}
+	w.older = true
+	w.stderr = newRelay(i.Stderr)
 	if i.Stderr != sock.None {
-		w.stderr = newRelay(i.Stderr)
 		p.relay(w.stderr)
-	} else {
-		w.stderr = &relay{from: p.null}
 	}
-	if i.Ready {
+	if i.Ready || !i.Spoken { // where that says that it is ready, nobody hears it any more
 		close(w.ready)
 	}
 	p.mu.Lock()
@@ -129,10 +122,14 @@ func (p *Primary) revive(i workerImage) (w *Worker, err error) {
 }
 
 func (p *Primary) reviveServer(ctx context.Context, i serverImage, workers map[int]*Worker) error {
+	if i.Keep {
+		i.Config.Control = p.cfg.ListenConfig.Control
+	}
 	s, err := p.open(ctx, i.Key, i.Config, i.Mode)
 	if err != nil {
 		return err
 	}
+	s.keep = i.Keep
 	p.mu.Lock()
 	p.servers[i.Key] = s
 	p.mu.Unlock()

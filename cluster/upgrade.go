@@ -25,15 +25,19 @@ import (
 // starting workers; those that run keep their program until a Reload. Events that
 // OnEvent has not been told of within a second are lost.
 //
-// Signals that programs usually handle wait until the new program does
-// (signal.Notify). They stay blocked for other children than workers that it
-// starts.
+// SIGUSR1, SIGUSR2, SIGTTIN and SIGTTOU wait until the new program wants them
+// (signal.Notify); for other children than workers that it starts they stay
+// blocked. SIGHUP is ignored until then. SIGTERM and SIGINT in this moment end the
+// process, and the workers drain.
 func (p *Primary) Upgrade(ctx context.Context) error {
-	end, err := p.operate("upgrade")
+	ctx, end, err := p.operate(ctx, "upgrade")
 	if err != nil {
 		return err
 	}
 	defer end()
+	if err := p.mayUpgrade(); err != nil {
+		return fmt.Errorf("cluster: upgrade: nothing has changed: %w", err)
+	}
 	if err := p.rehearse(ctx); err != nil {
 		return fmt.Errorf("cluster: upgrade: %s can't take over, and nothing has changed: %w", p.program, err)
 	}
@@ -44,6 +48,28 @@ func (p *Primary) Upgrade(ctx context.Context) error {
 	defer thaw()
 	if err := p.become(); err != nil {
 		return fmt.Errorf("cluster: upgrade: nothing has changed: %w", err)
+	}
+	return nil
+}
+
+// mayUpgrade finds what an upgrade would do harm to.
+func (p *Primary) mayUpgrade() error {
+	for _, w := range p.Workers() {
+		w.mu.Lock()
+		older := w.older && !w.spoken && !w.asked
+		w.mu.Unlock()
+		if older {
+			// The thread that forked it is the main one by now, which ends with
+			// the next execve; then it gets SIGTERM (PR_SET_PDEATHSIG).
+			return fmt.Errorf("worker %d knows only LISTEN_FDS and was there before the last upgrade: reload first", w.ID)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for n, s := range p.slots {
+		if s.closing {
+			return fmt.Errorf("the program in slot %d is about to go: try again when it has", n)
+		}
 	}
 	return nil
 }
@@ -102,6 +128,9 @@ func (p *Primary) relaying() bool {
 // that lives on (de_thread).
 func (p *Primary) become() error {
 	m := p.image()
+	if err := m.listens(); err != nil {
+		return err
+	}
 	memory, err := m.write()
 	if err != nil {
 		return err
@@ -113,16 +142,16 @@ func (p *Primary) become() error {
 		syscall.ForkLock.Lock() // or a child of the program would get them too
 		defer syscall.ForkLock.Unlock()
 		if err = closeOnExec(fds, false); err == nil {
-			unblock := blockSignals()
+			undo := keepSignals()
 			err = os.NewSyscallError("execve", syscall.Exec(p.program, os.Args, env))
-			unblock()
+			undo()
 		}
 		closeOnExec(fds, true)
 	})
 	return err
 }
 
-func closeOnExec(fds []sock.FD, on bool) error {
+func closeOnExec(fds []sock.FD, on bool) (err error) {
 	flags := 0
 	if on {
 		flags = unix.FD_CLOEXEC
@@ -131,11 +160,11 @@ func closeOnExec(fds []sock.FD, on bool) error {
 		if fd == sock.None {
 			continue
 		}
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, flags); err != nil {
-			return fmt.Errorf("descriptor %d: %w", fd, os.NewSyscallError("fcntl", err))
+		if _, e := unix.FcntlInt(uintptr(fd), unix.F_SETFD, flags); e != nil {
+			err = fmt.Errorf("descriptor %d: %w", fd, os.NewSyscallError("fcntl", e))
 		}
 	}
-	return nil
+	return err
 }
 
 // rehearse starts the new program as a child, which says whether it could take
@@ -176,7 +205,7 @@ func (p *Primary) rehearse(ctx context.Context) error {
 	status := waitStatus(pid)
 	switch {
 	case ctx.Err() != nil:
-		return ctx.Err()
+		return context.Cause(ctx)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("it has not come to Primary.Start after %v", p.cfg.ReadyTimeout)
 	case n == 0:

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -27,12 +28,16 @@ import (
 // does what it reads: "upgrade", "reload", "status".
 func upgradable(mode cluster.Mode) {
 	signal.Ignore(syscall.SIGPIPE)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	at := os.Getenv("CLUSTER_TEST_AT")
 	cfg := cluster.Config{
 		Workers: 2, Mode: mode, DrainTimeout: 5 * time.Second, ReadyTimeout: 5 * time.Second, MaxQueued: 5,
 		Exec: os.Getenv("CLUSTER_TEST_WORKER"), Listen: []cluster.Address{{Network: "tcp", Address: at}},
 		Env:    append(on("tcp", at), envRole+"=name", envPrimary+"=", fastExit),
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	}
+	if server := os.Getenv("CLUSTER_TEST_PYTHON"); server != "" {
+		cfg.Exec, cfg.Args = "python3", []string{server}
 	}
 	if steer.Supported() == nil {
 		cfg.Steering = func() reuseport.Steering {
@@ -151,6 +156,23 @@ func (p *program) do(what string) string {
 	return line
 }
 
+// ask is do for what is answered by a status.
+func (p *program) ask(what string) cluster.Status {
+	p.t.Helper()
+	fmt.Fprintln(p.in, what)
+	return p.status()
+}
+
+// httpOnce asks a server that answers requests only.
+func httpOnce(addr string) error {
+	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	r, err := client.Get("http://" + addr)
+	if err != nil {
+		return err
+	}
+	return r.Body.Close()
+}
+
 func (p *program) status() (s cluster.Status) {
 	p.t.Helper()
 	line, err := p.out.ReadString('\n')
@@ -191,15 +213,17 @@ func TestUpgrade(t *testing.T) {
 					t.Errorf("it has forgotten: %+v, before %+v", now, before)
 				}
 			}
-			syscall.Kill(before.Workers[0].PID, syscall.SIGKILL)
+			t.Logf("%d answers", stop())
+			syscall.Kill(before.Workers[0].PID, syscall.SIGKILL) // what it had in hand would be lost
 			eventually(t, "a killed worker is replaced", func() bool {
 				fmt.Fprintln(p.in, "status")
 				s := p.status()
 				return len(s.Workers) == 2 && s.Workers[0].PID != before.Workers[0].PID && s.Workers[0].Accepted > 0
 			})
+			stop = r.clients(4, p.addr)
 			fmt.Fprintln(p.in, "reload")
 			p.status()
-			t.Logf("%d answers", stop())
+			stop()
 			if c, err := net.Dial("tcp", p.addr); err == nil {
 				c.Close()
 			} else {

@@ -59,6 +59,7 @@ type Worker struct {
 	spoken bool               // it knows this package
 	asked  bool               // the primary disconnected it
 	reaped bool               // its number may be another process's
+	older  bool               // a program before this one has forked it
 	idle   bool               // it said that it has nothing left
 	lines  []bool             // of the board: in use
 	final  Stats              // when it is dead

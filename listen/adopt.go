@@ -18,7 +18,7 @@ import (
 //
 // It sets fd close-on-exec, and O_NONBLOCK if it is missing, which is a property
 // of the open file description: other descriptors and processes that share it
-// get it too. NODELAY and keep-alive are set as for a new socket, and the
+// get it too ([Config.AsIs]). NODELAY and keep-alive are set as for a new socket, and the
 // backlog if the Config has one; other options stay what they are. The file of
 // a unix socket is not unlinked by Close.
 //
@@ -89,8 +89,10 @@ func (c Config) adopt(fd sock.FD) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.SetNonblock(int(fd), true); err != nil {
-		return nil, os.NewSyscallError("fcntl", err)
+	if !c.AsIs {
+		if err := unix.SetNonblock(int(fd), true); err != nil {
+			return nil, os.NewSyscallError("fcntl", err)
+		}
 	}
 	unix.CloseOnExec(int(fd))
 	if network == "tcp" {

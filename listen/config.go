@@ -77,6 +77,10 @@ type Config struct {
 	// connection until the next one comes.
 	Shared bool
 
+	// AsIs has [Config.Own] leave O_NONBLOCK as it is, which belongs to everybody
+	// who shares the socket: others accept from it, and the Listener is only kept.
+	AsIs bool
+
 	// NoHalfOpen and PauseOnConnect are those of [onconn/connwrap.Config].
 	NoHalfOpen, PauseOnConnect bool
 

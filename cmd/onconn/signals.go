@@ -6,6 +6,8 @@ import (
 	"os/signal"
 	"syscall"
 
+	"onconn/cluster"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -18,7 +20,7 @@ type signalled struct {
 
 // takeSignals begins to take them. Until then each has its default.
 func takeSignals() *signalled {
-	s := &signalled{make(chan os.Signal, 2), make(chan os.Signal, 64), signal.Ignored(syscall.SIGHUP)}
+	s := &signalled{make(chan os.Signal, 2), make(chan os.Signal, 64), cluster.NoHangup()}
 	signal.Notify(s.end, syscall.SIGINT, syscall.SIGTERM)
 	signal.Notify(s.do, syscall.SIGHUP, syscall.SIGUSR2, syscall.SIGTTIN, syscall.SIGTTOU)
 	return s
