@@ -12,8 +12,7 @@ func (p *Primary) fork(slot int, env ...string) (*Worker, error) {
 	defer p.gate.RUnlock()
 	w, err := p.start(slot, nil, env)
 	if err == nil && !p.settle(w) {
-		p.vacate(w.Slot)
-		p.restock(w.Slot)
+		p.vacate(w.Slot, true)
 	}
 	return w, err
 }
@@ -33,7 +32,7 @@ func (p *Primary) start(slot int, before *Worker, env []string) (*Worker, error)
 		return nil, err
 	}
 	if err := p.launch(w, env); err != nil {
-		p.vacate(w.Slot)
+		p.vacate(w.Slot, false)
 		p.attended.Done()
 		return nil, err
 	}
@@ -67,10 +66,13 @@ func (p *Primary) attend(w *Worker) {
 	p.gate.RLock()
 	defer p.gate.RUnlock()
 	status := w.reap()
+	looping := p.replace(w, status) // first, or a listener might seem to be wanted by nobody
 	p.remove(w, w.ExitedAfterDisconnect() && !p.succeeded(w))
 	p.emit(Event{Kind: Disconnected, Worker: w, Err: err})
 	p.emit(Event{Kind: Exited, Worker: w, Status: status, Stderr: w.stderr.tail()})
-	p.replace(w, status)
+	if looping != nil {
+		p.emit(*looping)
+	}
 	close(w.exited)
 }
 
@@ -110,12 +112,9 @@ func (p *Primary) remove(w *Worker, forGood bool) {
 	w.bury()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.living, w)
-	s := p.slots[w.Slot]
-	if s.worker == w {
-		s.worker = nil
+	if w.ExitedAfterDisconnect() {
+		p.slots[w.Slot].closing = false
 	}
-	s.closing = s.closing && !w.ExitedAfterDisconnect()
 }
 
 // all are the servers that are open.

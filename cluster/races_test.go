@@ -37,6 +37,44 @@ func TestListenerOutlivesTheOldWorker(t *testing.T) {
 	}
 }
 
+// Old and new workers that die in one moment take no listener along: successors of
+// the new ones are due.
+func TestAllDieAfterReload(t *testing.T) {
+	for _, mode := range modes {
+		t.Run(mode.String(), func(t *testing.T) {
+			r := start(t, "hold", cluster.Config{Workers: 2, Mode: mode, StableAfter: time.Millisecond, Env: on("tcp", "127.0.0.1:0")})
+			a := r.listening(2)
+			for range 5 {
+				held := []net.Conn{dial(t, a), dial(t, a), dial(t, a)} // keep the old ones
+				for _, c := range held {
+					readID(t, c)
+				}
+				if err := r.Reload(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				workers := r.Workers()
+				for _, w := range workers { // or they would have what comes now in hand
+					w.Kill(syscall.SIGSTOP)
+					eventually(t, "the worker is stopped, or gone", func() bool {
+						return processState(w.PID) == 'T' || w.State() == cluster.StateDead
+					})
+				}
+				waiting := []net.Conn{dial(t, a), dial(t, a), dial(t, a), dial(t, a)}
+				for _, w := range workers {
+					w.Kill(syscall.SIGKILL)
+				}
+				for _, c := range waiting {
+					readID(t, c)
+					c.Close()
+				}
+				for _, c := range held {
+					c.Close()
+				}
+			}
+		})
+	}
+}
+
 // Whatever happens to a worker just then, a Scale down leaves as many as it says.
 func TestScaleWhileCrashing(t *testing.T) {
 	r := start(t, "name", cluster.Config{Workers: 2, StableAfter: time.Millisecond, Env: on("tcp", "127.0.0.1:0")})

@@ -77,11 +77,13 @@ func (p *Primary) renew(ctx context.Context, n int) error {
 		}
 		time.Sleep(10 * time.Millisecond) // a restart is under way
 	}
-	if err == nil {
-		err = p.install(ctx, w)
-	}
 	if err != nil {
-		p.restock(n)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.restockLocked(n)
+		return err
+	}
+	if err := p.install(ctx, w, true); err != nil {
 		return err
 	}
 	if old != nil {
@@ -91,8 +93,9 @@ func (p *Primary) renew(ctx context.Context, n int) error {
 }
 
 // install gives its slot to a worker when it is ready. If it never is, it goes,
-// and who had the slot keeps it.
-func (p *Primary) install(ctx context.Context, w *Worker) error {
+// and who had the slot keeps it; with nobody left there, again says whether to
+// start one.
+func (p *Primary) install(ctx context.Context, w *Worker, again bool) error {
 	late := time.NewTimer(p.cfg.ReadyTimeout)
 	defer late.Stop()
 	var err error
@@ -113,7 +116,7 @@ func (p *Primary) install(ctx context.Context, w *Worker) error {
 	p.gate.RLock()
 	defer p.gate.RUnlock()
 	p.retire(w)
-	p.vacate(w.Slot)
+	p.vacate(w.Slot, again)
 	return err
 }
 

@@ -30,37 +30,49 @@ func (s *slot) next(stable bool, most time.Duration) time.Duration {
 	return delay + rand.N(delay/4)
 }
 
-// replace starts a successor for a worker that ended by itself.
-func (p *Primary) replace(w *Worker, status syscall.WaitStatus) {
+// replace takes a dead worker out of its slot, and has a successor started if it
+// ended by itself. The result is an event to tell of, or nil.
+func (p *Primary) replace(w *Worker, status syscall.WaitStatus) *Event {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.slots[w.Slot]
+	if s.worker == w {
+		s.worker = nil
+	}
+	delete(p.living, w)
 	if p.ending || w.ExitedAfterDisconnect() || s.starting || s.worker != nil || s.unwanted {
-		return
+		return nil
 	}
 	age := time.Since(w.started)
 	p.ready = p.ready || age > time.Second || w.wasUseful()
-	if !p.ready {
-		p.failed++
-		if p.failed >= max(3, p.cfg.Workers) {
-			err := fmt.Errorf("no worker stays: the last of %d ended after %v with %s%s",
-				p.failed, age.Round(time.Millisecond), Describe(status), w.wrote())
-			select {
-			case p.failure <- err:
-			default:
-			}
-			return
-		}
+	if !p.ready && p.giveUpLocked(w, age, status) {
+		return nil
 	}
 	delay := s.next(age >= p.cfg.StableAfter, p.longestLocked())
 	p.log.Warn("a worker has ended and will be replaced", "worker", w.ID, "pid", w.PID,
 		"status", Describe(status), "in", delay.Round(time.Millisecond))
-	if s.crashes >= looping {
-		p.log.Error("workers of a slot end again and again", "slot", w.Slot, "times", s.crashes,
-			"status", Describe(status), "stderr", w.stderr.tail())
-		p.emit(Event{Kind: CrashLoop, Worker: w, Status: status, Stderr: w.stderr.tail(), Crashes: s.crashes})
-	}
 	p.restartLocked(w.Slot, delay)
+	if s.crashes < looping {
+		return nil
+	}
+	p.log.Error("workers of a slot end again and again", "slot", w.Slot, "times", s.crashes,
+		"status", Describe(status), "stderr", w.stderr.tail())
+	return &Event{Kind: CrashLoop, Worker: w, Status: status, Stderr: w.stderr.tail(), Crashes: s.crashes}
+}
+
+// giveUpLocked counts workers that ended before any was of use, and reports
+// whether there were too many.
+func (p *Primary) giveUpLocked(w *Worker, age time.Duration, status syscall.WaitStatus) bool {
+	p.failed++
+	if p.failed < max(3, p.cfg.Workers) {
+		return false
+	}
+	select {
+	case p.failure <- fmt.Errorf("no worker stays: the last of %d ended after %v with %s%s",
+		p.failed, age.Round(time.Millisecond), Describe(status), w.wrote()):
+	default:
+	}
+	return true
 }
 
 // longestLocked is how long a restart may be put off: with nobody left, clients

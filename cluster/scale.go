@@ -42,7 +42,7 @@ func (p *Primary) grow(ctx context.Context, more int) (err error) {
 	}
 	ready := 0
 	for _, w := range fresh {
-		if e := p.install(ctx, w); e != nil {
+		if e := p.install(ctx, w, false); e != nil {
 			err = errors.Join(err, e)
 			continue
 		}

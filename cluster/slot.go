@@ -109,17 +109,19 @@ func (p *Primary) settle(w *Worker) bool {
 	return lives
 }
 
-// vacate ends the starting of a worker that came to nothing.
-func (p *Primary) vacate(n int) {
+// vacate ends the starting of a worker that came to nothing. again: if nobody has
+// the slot, another one is started.
+func (p *Primary) vacate(n int, again bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.slots[n].starting = false
+	if again {
+		p.restockLocked(n)
+	}
 }
 
-// restock has a worker started in a slot that nobody has.
-func (p *Primary) restock(n int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// restockLocked has a worker started in a slot that nobody has.
+func (p *Primary) restockLocked(n int) {
 	if s := p.slots[n]; !s.busy() && !s.unwanted && !p.ending {
 		p.restartLocked(n, s.next(false, p.longestLocked()))
 	}

@@ -218,7 +218,7 @@ func TestUpgrade(t *testing.T) {
 			eventually(t, "a killed worker is replaced", func() bool {
 				fmt.Fprintln(p.in, "status")
 				s := p.status()
-				return len(s.Workers) == 2 && s.Workers[0].PID != before.Workers[0].PID && s.Workers[0].Accepted > 0
+				return len(s.Workers) == 2 && s.Workers[0].PID != before.Workers[0].PID && askOnce(p.addr) == nil
 			})
 			stop = r.clients(4, p.addr)
 			fmt.Fprintln(p.in, "reload")

@@ -43,3 +43,15 @@ func TestLoss(t *testing.T) {
 		}
 	})
 }
+
+// The member that joined last is the one by which the kernel finds the group.
+func TestLossOfTheYoungest(t *testing.T) {
+	testleak.FDs(t)
+	churn.Networks(t, func(t *testing.T, nw churn.Network) {
+		r := churn.RunOf(t, nw, reuseport.Config{}, 4, churn.Youngest, drain)
+		t.Logf("%-24s %v", "drain", r)
+		if r.Lost != 0 || r.Restarts == 0 {
+			t.Errorf("the drain lost %d in %d restarts", r.Lost, r.Restarts)
+		}
+	})
+}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -81,6 +82,12 @@ func (r Result) String() string {
 // over, and a new one joins before. The group has n members besides.
 func Run(t *testing.T, nw Network, cfg reuseport.Config, n int, end func(*reuseport.Group, *reuseport.Member) (reuseport.Report, error)) Result {
 	t.Helper()
+	return RunOf(t, nw, cfg, n, Oldest, end)
+}
+
+// RunOf is Run for the member that which picks.
+func RunOf(t *testing.T, nw Network, cfg reuseport.Config, n int, which func(*reuseport.Group) *reuseport.Member, end func(*reuseport.Group, *reuseport.Member) (reuseport.Report, error)) Result {
+	t.Helper()
 	var r Result
 	var g *reuseport.Group
 	nw.server.Do(func() {
@@ -103,7 +110,7 @@ func Run(t *testing.T, nw Network, cfg reuseport.Config, n int, end func(*reusep
 				break
 			}
 			servers.Go(func() { serve(m) })
-			report, err := end(g, oldest(g))
+			report, err := end(g, which(g))
 			if err != nil {
 				t.Error("end: ", err)
 				break
@@ -129,15 +136,14 @@ func Run(t *testing.T, nw Network, cfg reuseport.Config, n int, end func(*reusep
 	return r
 }
 
-func oldest(g *reuseport.Group) *reuseport.Member {
-	members := g.Members()
-	m := members[0]
-	for _, other := range members {
-		if other.ID < m.ID {
-			m = other
-		}
-	}
-	return m
+// Oldest is the member that joined first.
+func Oldest(g *reuseport.Group) *reuseport.Member {
+	return slices.MinFunc(g.Members(), func(a, b *reuseport.Member) int { return int(a.ID - b.ID) })
+}
+
+// Youngest is the member that joined last: the first in the kernel's bucket.
+func Youngest(g *reuseport.Group) *reuseport.Member {
+	return slices.MaxFunc(g.Members(), func(a, b *reuseport.Member) int { return int(a.ID - b.ID) })
 }
 
 // serve answers a byte with a byte, on connections that stay short.
