@@ -48,6 +48,10 @@ type Config struct {
 	// connections up to a hundred times a second. It is closed if it has a Close.
 	Steering func() reuseport.Steering
 
+	// Weights are those of the slots, 1 to [reuseport.MaxWeight], for a Steering that
+	// weighs. Slots beyond the list have 1.
+	Weights []int
+
 	// Listen are listeners that are opened before any worker is started and
 	// stay open whatever the workers do. A worker has one of them by listening
 	// on the same network and address, written the same way. In Shared and ReusePort mode they are
@@ -143,6 +147,11 @@ func (cfg *Config) complete() error {
 	if cfg.KillHung > 0 && cfg.KillHung < cfg.HangAfter {
 		return fmt.Errorf("cluster: KillHung, %v, is before HangAfter, %v, when a hang is noticed", cfg.KillHung, cfg.HangAfter)
 	}
+	for _, w := range cfg.Weights {
+		if w < 1 || w > reuseport.MaxWeight {
+			return fmt.Errorf("cluster: weight %d is not in 1 to %d", w, reuseport.MaxWeight)
+		}
+	}
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	if cfg.OnEvent == nil {
 		cfg.OnEvent = func(Event) {}
@@ -177,4 +186,12 @@ func (p *Primary) steering() reuseport.Steering {
 		return nil
 	}
 	return p.cfg.Steering()
+}
+
+// weight is that of a slot in such a steering.
+func (p *Primary) weight(slot int) int {
+	if slot < len(p.cfg.Weights) {
+		return p.cfg.Weights[slot]
+	}
+	return 1
 }

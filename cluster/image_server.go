@@ -130,7 +130,9 @@ func (g *reusePort) reviveMembers(gc reuseport.Config, members []memberImage) er
 		case i.Leaving:
 			g.leaving[m] = true
 		case i.Given: // settle accepts from it if nobody does
-			g.members[i.Slot] = newMember(m)
+			if err := g.enter(i.Slot, m); err != nil {
+				return err
+			}
 			g.members[i.Slot].given = true
 		default:
 			if err := g.adopt(i.Slot, m); err != nil {

@@ -114,12 +114,19 @@ func (g *reusePort) member(slot int) (*member, error) {
 
 // adopt gives a socket to a slot, and accepts from it until a worker does.
 func (g *reusePort) adopt(slot int, m *reuseport.Member) error {
-	g.members[slot] = newMember(m)
+	if err := g.enter(slot, m); err != nil {
+		return err
+	}
 	return g.open(m.Descriptor())
 }
 
-func newMember(m *reuseport.Member) *member {
-	return &member{Member: m, post: post{fd: m.Descriptor()}}
+// enter gives a socket to a slot, whose weight it gets.
+func (g *reusePort) enter(slot int, m *reuseport.Member) error {
+	g.members[slot] = &member{Member: m, post: post{fd: m.Descriptor()}}
+	if w := g.primary.weight(slot); w != m.Weight() {
+		return g.group.SetWeight(m, w)
+	}
+	return nil
 }
 
 func (g *reusePort) join(w *Worker, l *line) ([]sock.FD, error) {

@@ -1,7 +1,9 @@
 package cluster_test
 
 import (
+	"maps"
 	"net"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -97,4 +99,57 @@ func TestSteeredAway(t *testing.T) {
 	}
 	w.Kill(syscall.SIGCONT)
 	eventually(t, "it is back", func() bool { return len(r.Status().Listeners[0].Away) == 0 })
+}
+
+// A scale knows what its members weigh.
+type scale struct {
+	reuseport.Hash
+	mu      sync.Mutex
+	weights map[reuseport.ID]int
+}
+
+func (s *scale) Steer(places []reuseport.Place) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.weights = map[reuseport.ID]int{}
+	for _, p := range places {
+		s.weights[p.ID] = p.Weight
+	}
+	return s.Hash.Steer(places)
+}
+
+// are waits until they weigh that.
+func (s *scale) are(t *testing.T, want map[reuseport.ID]int) {
+	t.Helper()
+	eventually(t, "all have their weights", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return maps.Equal(s.weights, want)
+	})
+}
+
+// Weights are those of slots, whatever number the socket has.
+func TestSteeringWeights(t *testing.T) {
+	s := &scale{}
+	r := start(t, "hold", cluster.Config{Workers: 3, Mode: cluster.ReusePort, Weights: []int{5, 2, 3, 3},
+		Listen:   []cluster.Address{{Network: "tcp", Address: "127.0.0.1:0"}},
+		Env:      on("tcp", "127.0.0.1:0"),
+		Steering: func() reuseport.Steering { return s }})
+	for range 3 {
+		r.await(cluster.Ready)
+	}
+	s.are(t, map[reuseport.ID]int{1: 5, 2: 2, 3: 3})
+	if err := r.Scale(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	s.are(t, map[reuseport.ID]int{1: 5, 2: 2})
+	for _, n := range []int{3, 5} {
+		if err := r.Scale(t.Context(), n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.are(t, map[reuseport.ID]int{1: 5, 2: 2, 4: 3, 5: 3, 6: 1})
+	if _, err := cluster.New(cluster.Config{Weights: []int{1, 0}}); err == nil {
+		t.Error("a weight of 0 is taken")
+	}
 }

@@ -87,7 +87,7 @@ func TestWeighted(t *testing.T) {
 	if got[1] < 90 || got[1] > 210 || got[2] < 235 || got[2] > 365 || got[3] < 10 || got[3] > 90 {
 		t.Errorf("weights 3, 6, 1: %v", got)
 	}
-	for _, w := range []int{0, -1, maxWeight + 1} {
+	for _, w := range []int{0, -1, MaxWeight + 1} {
 		if err := g.SetWeight(g.Member(1), w); !errors.Is(err, unix.EINVAL) {
 			t.Errorf("weight %d: %v", w, err)
 		}

@@ -42,8 +42,9 @@ type Place struct {
 	Away   bool    // new connections are to go to others
 }
 
-// maxWeight keeps sums and products of programs far from overflowing.
-const maxWeight = 1 << 16
+// MaxWeight is the greatest weight of a member: sums and products of programs stay
+// far from overflowing.
+const MaxWeight = 1 << 16
 
 // places are the members in the kernel's order; mu is held.
 func (g *Group) places() []Place {
@@ -133,13 +134,13 @@ func (g *Group) present() (n int) {
 	return n
 }
 
-// SetWeight gives a member its share relative to the others, 1 to 65536.
+// SetWeight gives a member its share relative to the others, 1 to MaxWeight.
 func (g *Group) SetWeight(m *Member, weight int) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	err := g.knows(m)
-	if err == nil && (weight < 1 || weight > maxWeight) {
-		err = fmt.Errorf("weight %d is not in 1 to %d; for none use SetAway: %w", weight, maxWeight, unix.EINVAL)
+	if err == nil && (weight < 1 || weight > MaxWeight) {
+		err = fmt.Errorf("weight %d is not in 1 to %d; for none use SetAway: %w", weight, MaxWeight, unix.EINVAL)
 	}
 	if err == nil {
 		old := m.weight

@@ -80,7 +80,7 @@ func mapBoard(fd sock.FD) (board, error) {
 		return board{}, err
 	}
 	_, n := (*header)(head).config()
-	if n < 1 || n > maxMembers {
+	if n < 1 || n > MaxMembers {
 		return board{}, fmt.Errorf("descriptor %d is no board of this package: %w", fd, unix.EINVAL)
 	}
 	all, err := mapLines(fd, 1+n)

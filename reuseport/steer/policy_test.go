@@ -183,7 +183,7 @@ func TestCookiesTakeNoTurn(t *testing.T) {
 
 func TestConfigRefused(t *testing.T) {
 	testleak.FDs(t)
-	for _, c := range []Config{{Policy: 9}, {Policy: -1}, {Members: -1}, {Members: maxMembers + 1}, {HangAfter: -1}, {Limit: -1}} {
+	for _, c := range []Config{{Policy: 9}, {Policy: -1}, {Members: -1}, {Members: MaxMembers + 1}, {HangAfter: -1}, {Limit: -1}} {
 		if p, err := New(c); !errors.Is(err, unix.EINVAL) {
 			t.Errorf("%+v: %v, %v", c, p, err)
 		}
@@ -194,7 +194,7 @@ func TestConfigRefused(t *testing.T) {
 func TestLargest(t *testing.T) {
 	testleak.FDs(t)
 	for _, policy := range []Policy{RoundRobin, LeastLoaded, Weighted, SourceHash} {
-		p := newProgram(t, Config{Policy: policy, Members: maxMembers, HangAfter: time.Second, Limit: 10})
+		p := newProgram(t, Config{Policy: policy, Members: MaxMembers, HangAfter: time.Second, Limit: 10})
 		g := newGroup(t, p, 3)
 		if got := newCrowd(t).come(g, 9); total(got) != 9 {
 			t.Errorf("%v: %v", p, got)

@@ -16,16 +16,16 @@ import (
 	"onconn/sock"
 )
 
-const (
-	defaultMembers = 64
-	maxMembers     = 256
-)
+const defaultMembers = 64
+
+// MaxMembers is how many members a program can choose among.
+const MaxMembers = 256
 
 // Config says what a Program does.
 type Config struct {
 	Policy Policy
 
-	// Members is how many the group may have, at most 256; 0 is 64. The
+	// Members is how many the group may have, at most MaxMembers; 0 is 64. The
 	// program looks at all there are for each connection.
 	Members int
 
@@ -72,8 +72,8 @@ func New(c Config) (*Program, error) {
 	switch {
 	case c.Policy < 0 || int(c.Policy) >= len(policyNames):
 		return nil, fmt.Errorf("steer: %v: %w", c.Policy, unix.EINVAL)
-	case n < 1 || n > maxMembers:
-		return nil, fmt.Errorf("steer: %d members are not in 1 to %d: %w", n, maxMembers, unix.EINVAL)
+	case n < 1 || n > MaxMembers:
+		return nil, fmt.Errorf("steer: %d members are not in 1 to %d: %w", n, MaxMembers, unix.EINVAL)
 	case c.HangAfter < 0 || c.Limit < 0:
 		return nil, fmt.Errorf("steer: HangAfter %v or Limit %d is negative: %w", c.HangAfter, c.Limit, unix.EINVAL)
 	}
