@@ -243,7 +243,7 @@ func TestStatusText(t *testing.T) {
 	s := cluster.Status{
 		PID: 7, Started: now.Add(-time.Hour), Program: "/bin/x\x1b", Mode: cluster.ReusePort, Target: 3, Doing: "reload", Upgrades: 1,
 		Listeners: []cluster.ListenerStatus{
-			{Network: "tcp", Address: "[::]:80", Mode: cluster.ReusePort, Sockets: 2, Queue: 900, Limit: 511, Drops: 4, Held: 1},
+			{Network: "tcp", Address: "[::]:80", Mode: cluster.ReusePort, Sockets: 2, Queue: 900, Limit: 511, Drops: 4, Held: 1, Steering: "ebpf least-loaded", Away: []int{1, 2}},
 			{Network: "unix", Address: "/run/x", Mode: cluster.RoundRobin, Sockets: 1, Limit: 511, Drops: -1},
 		},
 		Workers: []cluster.WorkerStatus{
@@ -263,6 +263,7 @@ Slot PID State    Age Taken Active Queue Restarts Alive  CPU    RSS
 Recv-Q Send-Q Drops Held Sockets Mode      Local Address:Port
    900    511     4    1       2 reuseport [::]:80 !
      0    511     -    0       1 rr        /run/x
+[::]:80: steering ebpf least-loaded, away from slots 1, 2
 `
 	style := terminal.Style{ASCII: true, Width: 80}
 	if got := statusText(s, now, style); got != want {

@@ -152,11 +152,18 @@ func (r *report) begin(p *cluster.Primary, c *control.Server) {
 		}
 	}
 	r.mu.Unlock()
+	steering := r.flags.steering.line(p.Status().Listeners)
 	if r.flags.quiet {
+		if steering != nil && steering.Wanted != "" {
+			fmt.Fprintf(r.err, "onconn: %v\n", steering)
+		}
 		return
 	}
-	if !r.flags.json {
-		r.banner(c)
+	switch {
+	case !r.flags.json:
+		r.banner(c, steering)
+	case steering != nil:
+		r.print(steering)
 	}
 	r.mu.Lock()
 	r.areReady()
@@ -178,13 +185,19 @@ func (r *report) begin(p *cluster.Primary, c *control.Server) {
 	}
 }
 
-func (r *report) banner(c *control.Server) {
+func (r *report) banner(c *control.Server, steering *steeringLine) {
 	workers := r.primary.Workers()
 	if r.upgraded {
 		fmt.Fprintf(r.out, "onconn: upgraded, version %s, %d workers stay; counts begin anew\n", version(), len(workers))
+	} else {
+		fmt.Fprintf(r.out, "onconn: primary %d, %s, mode %s, backlog %d\n", os.Getpid(), words.Count(len(workers), "worker"), r.flags.mode, r.flags.backlog)
+	}
+	if steering != nil {
+		fmt.Fprintf(r.out, "onconn: %v\n", steering)
+	}
+	if r.upgraded {
 		return
 	}
-	fmt.Fprintf(r.out, "onconn: primary %d, %s, mode %s, backlog %d\n", os.Getpid(), words.Count(len(workers), "worker"), r.flags.mode, r.flags.backlog)
 	for _, a := range r.primary.Addrs() {
 		fmt.Fprintf(r.out, "onconn: listening on %s\n", a)
 		if len(r.flags.command) == 0 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"onconn/cluster"
 	"onconn/cluster/control"
 	"onconn/listen"
+	"onconn/reuseport"
 )
 
 // runFlags are the flags of onconn run, as they were given.
@@ -33,6 +35,7 @@ type runFlags struct {
 	quiet     bool
 	json      bool
 	addresses []cluster.Address // of listen, by check
+	steering  *steering         // of policy, by run; nil: there is none to be said
 	command   []string          // after --
 }
 
@@ -59,10 +62,16 @@ systemd (LISTEN_FDS, sd_listen_fds(3)): onconn passes those of --listen.
 Modes:
   rr         the primary accepts and gives each connection to a worker
   shared     the workers accept from one listening socket
-  reuseport  each worker accepts from its own socket, the kernel chooses`,
+  reuseport  each worker accepts from its own socket, the kernel chooses
+
+In reuseport mode a --policy is an eBPF program, which takes CAP_BPF and 256
+workers at most. Where it can't be made the kernel chooses by a hash of
+addresses and ports: by weights for weighted, evenly for the others. A line
+at the start says which it is, and why.`,
 		Example: `  onconn                                  the demo, a worker per CPU, port 8000
   onconn -n 4 -l 127.0.0.1:8080 -l /tmp/hello.sock
   onconn --policy least-loaded --max-conns 100
+  onconn -m reuseport --policy least-loaded
   onconn -n 2 -m shared -l :8080 -- python3 server.py
   onconn -- ./my-go-server --its-own flags
   onconn --metrics :9112 --kill-hung 10s -- ./my-go-server`,
@@ -82,7 +91,7 @@ Modes:
 	flags.IntVarP(&f.workers, "workers", "n", 0, "number of workers; 0: one for each CPU")
 	flags.StringArrayVarP(&f.listen, "listen", "l", nil, "address, repeatable: host:port, :port, tcp4://..., tcp6://...,\na unix path with a slash, @abstract, fd:3 (default :8000; none with a command)")
 	flags.StringVarP(&f.mode, "mode", "m", "rr", "how connections reach the workers: rr, shared, reuseport")
-	flags.StringVar(&f.policy, "policy", "", "which worker is next, in rr mode: round-robin, least-loaded,\nsource-hash, weighted=3,1,... (default round-robin)")
+	flags.StringVar(&f.policy, "policy", "", "which worker is next: round-robin, least-loaded, source-hash,\nweighted=3,1,... (default round-robin; in reuseport mode a hash)")
 	flags.IntVar(&f.backlog, "backlog", listen.DefaultBacklog, "limit of the accept queue; -1: as much as the kernel allows")
 	flags.IntVar(&f.maxConns, "max-conns", 0, "connections that a worker holds at a time, for each address; 0: any number")
 	flags.DurationVar(&f.drain, "drain-timeout", cluster.DefaultDrainTimeout, "how long workers may take to finish when they are to go")
@@ -164,11 +173,14 @@ func (f *runFlags) config() (cfg cluster.Config, err error) {
 		return cfg, err
 	}
 	if f.policy != "" {
-		if cfg.Mode != cluster.RoundRobin {
-			return cfg, fmt.Errorf("--policy %s needs --mode rr: in %s mode the kernel chooses the worker", f.policy, f.mode)
+		if cfg.Mode == cluster.Shared {
+			return cfg, fmt.Errorf("--policy %s needs --mode rr or reuseport: in shared mode the kernel wakes a worker that waits", f.policy)
 		}
 		if cfg.Policy, err = cluster.ParsePolicy(f.policy); err != nil {
 			return cfg, err
+		}
+		if w := weightsOf(f.policy); cfg.Mode == cluster.ReusePort && len(w) > 0 && slices.Max(w) > reuseport.MaxWeight {
+			return cfg, fmt.Errorf("--policy %s: in reuseport mode a weight is %d at most", f.policy, reuseport.MaxWeight)
 		}
 	}
 	for i, a := range f.addresses {

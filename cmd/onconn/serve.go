@@ -24,6 +24,9 @@ func (f *runFlags) run() error {
 	if err != nil {
 		return err
 	}
+	if f.steering, err = f.steer(); err != nil {
+		return err
+	}
 	level := slog.LevelInfo
 	if f.quiet {
 		level = slog.LevelWarn
@@ -35,6 +38,7 @@ func (f *runFlags) run() error {
 	r.err = out
 	log := &logger{slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level})), out}
 	cfg.Logger = log.Logger
+	f.steering.configure(&cfg)
 	stored, useless, err := storedSockets()
 	if err != nil {
 		return err
@@ -58,6 +62,7 @@ func (f *runFlags) run() error {
 		return err
 	}
 	ops := &operations{primary: p, report: r, systemd: systemd}
+	defer systemd.end() // after what is asked for from outside, since that tells systemd
 	seen, err := f.observe(ops, log)
 	defer seen.end()
 	switch {
@@ -70,7 +75,6 @@ func (f *runFlags) run() error {
 	}
 	r.begin(p, seen.control)
 	systemd.begin(p)
-	defer systemd.end()
 	return untilEnd(ops, signals)
 }
 

@@ -51,6 +51,8 @@ Columns of listeners:
   Drops     packets that full queues dropped; - where the kernel doesn't count
   Held      connections that the primary has accepted and no worker has room for
   Sockets   more than one in reuseport mode
+In reuseport mode a line tells how the kernel chooses among the sockets, and
+from which slots it is steered away: their workers hang, are full or missing.
 
 ` + whichHelp,
 		Example: `  onconn status

@@ -29,6 +29,29 @@ func statusText(s cluster.Status, now time.Time, style terminal.Style) string {
 			b.WriteString("\n" + g.text())
 		}
 	}
+	b.WriteString(steeringText(s.Listeners))
+	return b.String()
+}
+
+// steeringText is a line for each listener in reuseport mode: in the table it would
+// leave no room for the address.
+func steeringText(listeners []cluster.ListenerStatus) string {
+	var b strings.Builder
+	for _, l := range listeners {
+		if l.Steering == "" {
+			continue
+		}
+		fmt.Fprintf(&b, "%s: steering %s", terminal.Clean(l.Address), terminal.Clean(l.Steering))
+		separator := ", away from slot "
+		if len(l.Away) > 1 {
+			separator = ", away from slots "
+		}
+		for _, slot := range l.Away {
+			b.WriteString(separator + strconv.Itoa(slot))
+			separator = ", "
+		}
+		b.WriteString("\n")
+	}
 	return b.String()
 }
 
@@ -78,12 +101,13 @@ func workerState(w cluster.WorkerStatus) terminal.State {
 	return terminal.OK
 }
 
-// listenerState warns of queues that are nearly full.
+// listenerState warns of queues that are nearly full, and of slots that are passed
+// over.
 func listenerState(l cluster.ListenerStatus) terminal.State {
 	switch limit := l.Limit * l.Sockets; {
 	case l.Queue > limit:
 		return terminal.Critical
-	case l.Queue*2 > limit, l.Held > 0:
+	case l.Queue*2 > limit, l.Held > 0, len(l.Away) > 0:
 		return terminal.Warning
 	}
 	return terminal.OK

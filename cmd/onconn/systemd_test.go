@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"onconn/cluster/control"
 	"onconn/internal/testleak"
 )
 
@@ -116,6 +117,40 @@ func TestSystemd(t *testing.T) {
 	m.until("READY=1")
 	m.until("WATCHDOG=1")
 	s.cmd.Process.Signal(syscall.SIGTERM)
+	m.until("STOPPING=1")
+	if code := s.stop(syscall.SIGCONT); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// A reload that is asked for at the very end, while systemd doesn't read, is
+// refused.
+func TestReloadAtTheEnd(t *testing.T) {
+	testleak.FDs(t)
+	m := manage(t)
+	s, _, path := running(t, "-n", "1")
+	m.until("READY=1")
+	c, err := net.Dial("unixgram", os.Getenv("NOTIFY_SOCKET"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for err == nil { // until it is full
+		c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+		_, err = c.Write([]byte("X=1"))
+	}
+	s.cmd.Process.Signal(syscall.SIGTERM)
+	s.line("draining")
+	until(t, func() bool {
+		c, err := control.Dial(path)
+		if err == nil {
+			err = c.Reload(t.Context())
+			if err == nil {
+				t.Error("it has reloaded")
+			}
+		}
+		return !exists(path)
+	})
 	m.until("STOPPING=1")
 	if code := s.stop(syscall.SIGCONT); code != 0 {
 		t.Errorf("exit code %d", code)
