@@ -15,7 +15,7 @@ import (
 // lost. See reuseport.Group.Drain.
 func (g *reusePort) vacate(slot int) {
 	m := g.members[slot]
-	if m == nil || len(g.members) == 1 || !g.ordered || g.stopped || g.served(slot) {
+	if m == nil || len(g.members) == 1 || !g.steers() || g.stopped || g.served(slot) {
 		return // it is kept, and the primary accepts from it
 	}
 	g.primary.lookout.forget(m.Descriptor())
@@ -97,7 +97,7 @@ func (g *reusePort) resumeDrains() {
 // has chosen its socket.
 func (g *reusePort) quiet(slot int) func(context.Context) error {
 	m := g.members[slot]
-	if m == nil || !g.ordered {
+	if m == nil || !g.steers() {
 		return nil
 	}
 	m.quiet = true
@@ -121,8 +121,11 @@ func (g *reusePort) release() {
 	g.resumeDrains()
 }
 
-func (g *reusePort) steer(s reuseport.Steering) {
-	if err := g.group.SetSteering(s); err != nil {
-		g.log.Error("cannot steer", "steering", s, "err", err)
+// steer reports whether the kernel is steered so now.
+func (g *reusePort) steer(s reuseport.Steering) bool {
+	err := g.group.SetSteering(s)
+	if err != nil {
+		g.log.Error("cannot steer", "steering", s, "instead", g.group.Steering(), "err", err)
 	}
+	return err == nil
 }

@@ -26,7 +26,7 @@ type reusePort struct {
 	group   *reuseport.Group
 	members map[int]*member  // by slot
 	holders map[*Worker]bool // programs that know only LISTEN_FDS, as far as is known
-	ordered bool             // the group knows the kernel's order, and so can steer
+	ordered bool             // the group knows the kernel's order
 	stopped bool
 	settled time.Time // when the steering last was
 
@@ -79,9 +79,10 @@ func (g *reusePort) inheritSockets(gc reuseport.Config, slots []int) error {
 		sockets = append(sockets, reuseport.Socket{ID: reuseport.ID(i + 1), FD: g.primary.takeInherited(g.key, slot)})
 	}
 	g.ordered = len(slots) == 1
-	if !g.ordered {
-		gc.Steering = nil
-	}
+	// The program of a primary that was killed may have the sockets still, and lets
+	// another one have them only when the hash has taken its place.
+	steering := gc.Steering
+	gc.Steering = nil
 	var err error
 	if g.group, err = gc.Restore(sockets...); err != nil {
 		for _, s := range sockets {
@@ -94,8 +95,20 @@ func (g *reusePort) inheritSockets(gc reuseport.Config, slots []int) error {
 			return err
 		}
 	}
+	if steering == nil || !g.ordered && !knowsSockets(steering) || !g.steer(steering) {
+		closeSteering(steering)
+	}
 	return nil
 }
+
+// knowsSockets: it needs no order, as classic programs do.
+func knowsSockets(s reuseport.Steering) bool {
+	_, ok := s.(reuseport.Counting)
+	return ok
+}
+
+// steers reports whether the kernel can be steered away from a slot.
+func (g *reusePort) steers() bool { return g.ordered || knowsSockets(g.group.Steering()) }
 
 func (g *reusePort) address() net.Addr { return g.group.Addr() }
 
@@ -169,7 +182,7 @@ func (g *reusePort) settle() {
 	}
 	for _, away := range []bool{false, true} { // never all of them
 		for slot, m := range g.members {
-			if want := some && !g.served(slot); want == away && g.ordered && m.Away() != away {
+			if want := some && !g.served(slot); want == away && g.steers() && m.Away() != away {
 				if err := g.group.SetAway(m.Member, away); err != nil {
 					g.log.Debug("cannot steer", "slot", slot, "away", away, "err", err)
 				}
@@ -354,7 +367,11 @@ func (g *reusePort) closeGroup() {
 	}
 	steering := g.group.Steering()
 	g.group.Close()
-	if c, ok := steering.(io.Closer); ok {
+	closeSteering(steering)
+}
+
+func closeSteering(s reuseport.Steering) {
+	if c, ok := s.(io.Closer); ok {
 		c.Close()
 	}
 }

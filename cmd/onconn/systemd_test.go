@@ -17,6 +17,7 @@ import (
 
 	"onconn/cluster/control"
 	"onconn/internal/testleak"
+	"onconn/reuseport/steer"
 )
 
 // A manager stands for systemd: it hears what services say, and keeps their
@@ -215,6 +216,37 @@ func TestStore(t *testing.T) {
 				t.Errorf("exit code %d", code)
 			}
 		})
+	}
+}
+
+// The kernel is steered again after a primary was killed, whose program is still
+// there.
+func TestStoreSteering(t *testing.T) {
+	if err := steer.Supported(); err != nil {
+		t.Skip(err)
+	}
+	testleak.FDs(t)
+	testleak.Zombies(t)
+	for workers := 1; workers <= 2; workers++ {
+		m := manage(t)
+		addr := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+		args := []string{"-n", fmt.Sprint(workers), "-m", "reuseport", "--policy", "round-robin", "-l", addr, "--control=off"}
+		s := serve(t, args...)
+		m.until("READY=1")
+		for len(m.stored) < workers {
+			m.until("FDSTORE=1")
+		}
+		s.stop(syscall.SIGKILL)
+		next := m.start(args)
+		next.line("steering: ebpf round-robin$")
+		m.until("READY=1")
+		answers(t, addr, 10)
+		if code := next.stop(syscall.SIGTERM); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+		if said := next.stderr.String(); said != "" {
+			t.Errorf("standard error: %s", said)
+		}
 	}
 }
 
