@@ -140,7 +140,7 @@ func (w *Worker) report() (s WorkerStatus, ok bool) {
 	if w.spoken {
 		s.LastAlive = w.lastAliveLocked()
 	}
-	if w.state == StateOnline && (w.pulse.reported || w.pulse.hung > 0) {
+	if w.state == StateOnline && w.pulse.reported {
 		s.State = "hung"
 	}
 	return s, true
