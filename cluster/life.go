@@ -67,7 +67,7 @@ func (p *Primary) attend(w *Worker) {
 	defer p.gate.RUnlock()
 	status := w.reap()
 	looping := p.replace(w, status) // first, or a listener might seem to be wanted by nobody
-	p.remove(w, w.ExitedAfterDisconnect() && !p.succeeded(w))
+	p.remove(w, w.ExitedAfterDisconnect())
 	p.emit(Event{Kind: Disconnected, Worker: w, Err: err})
 	p.emit(Event{Kind: Exited, Worker: w, Status: status, Stderr: w.stderr.tail()})
 	if looping != nil {
@@ -90,6 +90,9 @@ func (p *Primary) listenTo(w *Worker) error {
 	} else if w.State() == StateOnline {
 		p.gate.RLock()
 		defer p.gate.RUnlock()
+		w.mu.Lock()
+		w.mute = true
+		w.mu.Unlock()
 		p.leaveAll(w, true, false)
 		p.running.Go(func() { p.hurry(w, doneGrace) })
 	}
@@ -152,7 +155,7 @@ func (p *Primary) retire(w *Worker) {
 	if !online && p.quietOne(w) {
 		return
 	}
-	p.leaveAll(w, false, !p.succeeded(w))
+	p.leaveAll(w, false, true)
 	if !online || w.channel.send(message{Op: opDisconnect}) != nil {
 		w.Kill(syscall.SIGTERM)
 	}

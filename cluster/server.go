@@ -156,13 +156,15 @@ func dupAll(fds []sock.FD) (dups []sock.FD, err error) {
 	return dups, nil
 }
 
-// leave undoes seat. gone: the worker takes nothing more. forGood: nobody in
-// its slot is expected to want this listener again.
+// leave undoes seat. gone: the worker takes nothing more. forGood: if it has no
+// successor nobody in its slot is expected to want this listener again.
 func (s *server) leave(w *Worker, gone, forGood bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.unseat(w, gone)
-	if forGood && !s.slotSeated(w.Slot) {
+	// Under the lock: a successor that dies leaves its seat when it is known to be
+	// mute.
+	if forGood && !s.slotSeated(w.Slot) && !w.primary.succeeded(w) {
 		delete(s.slots, w.Slot)
 		if gone && !s.shut {
 			s.sharing.vacate(w.Slot)

@@ -133,17 +133,27 @@ func (p *Primary) succeeded(w *Worker) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.slots[w.Slot]
-	if s.starting || s.due != nil {
+	switch {
+	case s == nil:
+		return false
+	case s.starting || s.due != nil:
 		return true
-	}
-	if s.worker == nil || s.worker == w {
+	case s.worker == nil || s.worker == w:
 		return false
 	}
+	return !s.worker.complete()
+}
+
+// complete reports whether it has all listeners that it wants, and lives.
+func (w *Worker) complete() bool {
+	w.mu.Lock()
+	mute := w.mute
+	w.mu.Unlock()
 	select {
-	case <-s.worker.ready: // it has all that it wants
-		return false
+	case <-w.ready:
+		return !mute
 	default:
-		return true
+		return false
 	}
 }
 

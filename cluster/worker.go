@@ -60,6 +60,7 @@ type Worker struct {
 	asked  bool               // the primary disconnected it
 	reaped bool               // its number may be another process's
 	older  bool               // a program before this one has forked it
+	mute   bool               // its channel has ended: it is dead, or as good as dead
 	idle   bool               // it said that it has nothing left
 	lines  []bool             // of the board: in use
 	final  Stats              // when it is dead

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -307,4 +308,63 @@ func TestDrainInNamespace(t *testing.T) {
 	if o := <-done; o.err != nil || o.Pending != 1 || o.Rescued != 2 {
 		t.Errorf("%v, %v", o.Report, o.err)
 	}
+}
+
+// Whoever takes what comes to the member gets all of it, while nobody accepts from
+// the others, and whether the kernel migrates or not.
+func TestDrainTakesAll(t *testing.T) {
+	for _, migrate := range []string{"0", "1"} {
+		t.Run("migrate="+migrate, func(t *testing.T) {
+			testleak.FDs(t)
+			ns := netns.New(t)
+			ns.Sysctl("ipv4/tcp_migrate_req", migrate)
+			ns.Do(func() { drainTakesAll(t, ns) })
+		})
+	}
+}
+
+func drainTakesAll(t *testing.T, ns *netns.Namespace) {
+	g := newGroup(t, Config{}, 3)
+	m := g.Member(3)
+	var conns []net.Conn
+	over := make(chan struct{})
+	done := make(chan struct{})
+	go ns.Do(func() { // clients that send at once
+		defer close(done)
+		for {
+			select {
+			case <-over:
+				return
+			default:
+			}
+			c, err := net.Dial("tcp", g.Addr().String())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			c.Write([]byte("x"))
+			if conns = append(conns, c); len(conns) > 300 {
+				return
+			}
+		}
+	})
+	var taken []sock.FD
+	r, err := g.Drain(context.Background(), m, Drain{Limit: 20 * time.Second, Take: func(fd sock.FD, _ sock.Addr) { taken = append(taken, fd) }})
+	if err != nil || r.Queued+r.HalfOpen != 0 {
+		t.Errorf("%v, %v", r, err)
+	}
+	close(over)
+	<-done
+	var p [1]byte
+	for i, c := range conns {
+		c.SetReadDeadline(time.Now().Add(time.Millisecond))
+		if _, err := c.Read(p[:]); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("connection %d of %d: %v; %v", i, len(conns), err, r)
+		}
+		c.Close()
+	}
+	for _, fd := range taken {
+		fd.Close()
+	}
+	g.Close()
 }
