@@ -39,12 +39,7 @@ refused or left hanging. Everything stays on the loopback interface.`,
 		Example: `  onconn chaos
   onconn chaos --mode reuseport --seed 7 --connections 100000
   onconn chaos --connections 0 --time 1m --json`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if err := cobra.NoArgs(cmd, args); err != nil {
-				return usageError{err}
-			}
-			return nil
-		},
+		Args: atMost(0),
 		RunE: func(_ *cobra.Command, _ []string) (err error) {
 			if chaos.HasRole() {
 				os.Exit(chaos.Role())
@@ -79,8 +74,8 @@ refused or left hanging. Everything stays on the loopback interface.`,
 	flags.BoolVar(&o.Migrate, "migrate", false, "in a network namespace of its own with net.ipv4.tcp_migrate_req=1 (root)")
 	flags.BoolVar(&asJSON, "json", false, "print the report as JSON")
 	flags.BoolVarP(&verbose, "verbose", "v", false, "let the primary and the workers write to standard error")
-	flags.StringVar(&colour, "colour", "auto", "auto, always, never")
-	flags.BoolVar(&ascii, "ascii", false, "no other characters than ASCII")
+	flags.StringVar(&colour, "color", "auto", "auto, always or never")
+	flags.BoolVar(&ascii, "ascii", false, "draw with ASCII characters only")
 	cmd.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{"rr", "shared", "reuseport"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
