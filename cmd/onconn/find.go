@@ -50,7 +50,7 @@ func find(ctx context.Context, path, which string) (*control.Client, error) {
 	case len(found) > 1:
 		return nil, fmt.Errorf("several onconn run: name one by its pid or port\n%s", listed(ctx, found))
 	case len(all) > 0:
-		return nil, fmt.Errorf("no onconn is %s: these run\n%s", which, listed(ctx, all))
+		return nil, fmt.Errorf("no onconn %s: these run\n%s", would(which), listed(ctx, all))
 	}
 	return nil, fmt.Errorf("no onconn of this user runs: none has a control socket in %s; --control PATH is for one that has it elsewhere", control.Directories())
 }
@@ -71,6 +71,14 @@ func parseWhich(which string) (func(context.Context, *control.Client) bool, erro
 		}, nil
 	}
 	return nil, fmt.Errorf("%q is no pid and no port like :8000", which)
+}
+
+// would is what an onconn would be or do that parseWhich wants.
+func would(which string) string {
+	if strings.HasPrefix(which, ":") {
+		return "listens on " + which
+	}
+	return "has pid " + which
 }
 
 func listensOn(s cluster.Status, port string) bool {
