@@ -314,6 +314,7 @@ func TestControlMistakes(t *testing.T) {
 		{"status 1 2", 64, `unexpected "2"`},
 		{"status 1 --control " + path, 64, "one of them"},
 		{"status --watch=1ms", 64, "--watch"},
+		{"status --watch 2s", 64, "it is --watch=2s"},
 		{"status --color=x", 64, "unknown colour"},
 		{"scale", 64, "how many"},
 		{"scale 0", 64, "1 to 4096"},

@@ -68,6 +68,9 @@ from which slots it is steered away: their workers hang, are full or missing.
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
+			if _, err := time.ParseDuration(word(args, 0)); err == nil && cmd.Flags().Changed("watch") {
+				return usageError{fmt.Errorf("%q after --watch: it is --watch=%s", args[0], args[0])}
+			}
 			c, err := find(ctx, f.control, word(args, 0))
 			if err != nil {
 				return err
