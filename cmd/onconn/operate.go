@@ -8,6 +8,7 @@ import (
 
 	"onconn/cluster"
 	"onconn/internal/sdnotify"
+	"onconn/internal/words"
 )
 
 // operations are what can be done to the running cluster, one at a time, by
@@ -31,7 +32,7 @@ func (o *operations) Reload(ctx context.Context) error {
 }
 
 func (o *operations) Scale(ctx context.Context, workers int) error {
-	return o.do("scale", fmt.Sprintf("scaling from %d to %d workers", o.Status().Target, workers), func() error {
+	return o.do("scale", fmt.Sprintf("scaling from %s to %d", words.Count(o.Status().Target, "worker"), workers), func() error {
 		return o.primary.Scale(ctx, workers)
 	})
 }

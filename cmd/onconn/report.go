@@ -90,6 +90,13 @@ func all(workers int) string {
 	return fmt.Sprintf("all %d workers are", workers)
 }
 
+func stay(workers int) string {
+	if workers == 1 {
+		return "the worker stays"
+	}
+	return fmt.Sprintf("%d workers stay", workers)
+}
+
 // eventLine is an event as a line of JSON.
 type eventLine struct {
 	Time    time.Time `json:"time"`
@@ -188,7 +195,7 @@ func (r *report) begin(p *cluster.Primary, c *control.Server) {
 func (r *report) banner(c *control.Server, steering *steeringLine) {
 	workers := r.primary.Workers()
 	if r.upgraded {
-		fmt.Fprintf(r.out, "onconn: upgraded, version %s, %d workers stay; counts begin anew\n", version(), len(workers))
+		fmt.Fprintf(r.out, "onconn: upgraded, version %s, %s; counts begin anew\n", version(), stay(len(workers)))
 	} else {
 		fmt.Fprintf(r.out, "onconn: primary %d, %s, mode %s, backlog %d\n", os.Getpid(), words.Count(len(workers), "worker"), r.flags.mode, r.flags.backlog)
 	}
