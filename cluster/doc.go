@@ -24,5 +24,5 @@
 // worker: it is handed to another one, or waits in the kernel for the next.
 //
 // Names follow Node's cluster module where its users would look for them.
-// Linux 4.5 or newer.
+// Linux 4.5 or newer; ReusePort 5.3.
 package cluster
