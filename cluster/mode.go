@@ -11,7 +11,7 @@ const (
 	// Shared: one listening socket from which all workers accept.
 	Shared
 	// ReusePort: a listening socket for each worker, among which the kernel
-	// chooses by a hash of the addresses.
+	// chooses by a hash of the addresses, or as Config.Steering says.
 	ReusePort
 )
 

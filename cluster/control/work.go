@@ -66,7 +66,7 @@ func progress(r request, status cluster.Status, before int) string {
 	case opReload:
 		return fmt.Sprintf("%d of %d workers are new", fresh, status.Target)
 	case opScale:
-		return fmt.Sprintf("%d workers are online, %d wanted", online, r.Workers)
+		return fmt.Sprintf("%d online, %d wanted", online, r.Workers)
 	}
 	return begins[r.Op]
 }
