@@ -31,9 +31,13 @@ func (g *reusePort) drain(m *reuseport.Member) {
 	g.mu.Lock()
 	g.leaving[m] = true
 	g.mu.Unlock()
-	ctx, take := g.draining, g.onconnection
-	if g.empty() && len(g.holders) > 0 {
-		take = g.turnAway // all are programs that can't be given any
+	ctx := g.draining
+	take := func(fd sock.FD, peer sock.Addr) {
+		if g.simple.Load() {
+			g.turnAway(fd, peer)
+		} else {
+			g.onconnection(fd, peer)
+		}
 	}
 	g.drains.Go(func() {
 		for {

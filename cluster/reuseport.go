@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,6 +27,7 @@ type reusePort struct {
 	group   *reuseport.Group
 	members map[int]*member  // by slot
 	holders map[*Worker]bool // programs that know only LISTEN_FDS, as far as is known
+	simple  atomic.Bool      // nobody can be given a connection: there are only such programs
 	ordered bool             // the group knows the kernel's order
 	stopped bool
 	settled time.Time // when the steering last was
@@ -176,6 +178,11 @@ func (g *reusePort) settle() {
 	if g.stopped {
 		return
 	}
+	simple := g.empty() && len(g.holders) > 0
+	for w := range g.holders {
+		simple = simple && w.complete() // a worker that starts may turn out to be one of ours
+	}
+	g.simple.Store(simple)
 	some := false
 	for slot := range g.members {
 		some = some || g.served(slot)
