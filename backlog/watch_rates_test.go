@@ -119,15 +119,21 @@ func countEnds(t *testing.T, listen sock.Addr, protocol sock.Protocol, before fu
 		sum += max(s.Arrived, 0)
 		most = max(most, s.Arrived)
 	}
-	if sum != o.Arrived || o.PeakArrived > most {
+	// What a count covers that comes too late is in no second.
+	missed := longestGap > time.Second/2
+	if sum != o.Arrived && !(missed && sum < o.Arrived) || o.PeakArrived > most {
 		t.Errorf("%d arrived, of them %d in the history; busiest second %d, %d in the history",
 			o.Arrived, sum, o.PeakArrived, most)
 	}
 }
 
+// longestGap is the longest time between two counts of the last watcher by hand.
+var longestGap time.Duration
+
 // byHand is a Watcher of one listener that samples and counts only when told.
 func byHand(t *testing.T, addr sock.Addr) *Watcher {
 	t.Helper()
+	longestGap = 0
 	w := &Watcher{ns: ourNamespace(t), rates: &rates{lost: true}, index: map[uint64]*track{}, config: WatchConfig{
 		History: 60,
 		Select:  func(l Listener) bool { return l.Addr == addr },
@@ -142,6 +148,9 @@ func byHand(t *testing.T, addr sock.Addr) *Watcher {
 
 func byHandCount(t *testing.T, w *Watcher) Observation {
 	t.Helper()
+	if !w.rates.at.IsZero() {
+		longestGap = max(longestGap, time.Since(w.rates.at))
+	}
 	if err := w.count(); err != nil {
 		t.Fatal(err)
 	}
