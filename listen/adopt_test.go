@@ -212,3 +212,28 @@ func TestCopyRefuses(t *testing.T) {
 		t.Errorf("a closed listener: %v", err)
 	}
 }
+
+// A socket that others accept from in blocking mode stays as it is, where that is
+// wanted.
+func TestOwnAsIs(t *testing.T) {
+	testleak.FDs(t)
+	for _, asIs := range []bool{false, true} {
+		first := mustListen(t, listen.Config{}, "tcp", "127.0.0.1:0")
+		fd, err := first.Release()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.SetNonblock(int(fd), false); err != nil {
+			t.Fatal(err)
+		}
+		l, err := listen.Config{AsIs: asIs}.Own(fd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+		if blocking := flags&unix.O_NONBLOCK == 0; err != nil || blocking != asIs {
+			t.Errorf("AsIs %v: blocking %v, %v", asIs, blocking, err)
+		}
+		l.Close()
+	}
+}

@@ -271,7 +271,7 @@ func TestConfigJSON(t *testing.T) {
 	full := listen.Config{
 		Backlog: -1, NoReuseAddr: true, ReusePort: true, MPTCP: true, V6Only: listen.On, KeepAlive: time.Minute,
 		Nagle: true, DeferAccept: time.Second, FastOpen: 7, UnixMode: 0o660, MaxConns: 8, Shared: true,
-		NoHalfOpen: true, PauseOnConnect: true,
+		AsIs: true, NoHalfOpen: true, PauseOnConnect: true,
 	}
 	v := reflect.ValueOf(full)
 	for i := range v.NumField() {
