@@ -40,8 +40,14 @@ func (q *Queue) SetLimit(n int) (granted int, err error) {
 }
 
 // recordCost is what this kernel charges the send buffer for a record: its
-// skb's truesize, which differs between kernels and so is measured.
-var recordCost = sync.OnceValues(func() (int, error) {
+// skb's truesize, which differs between kernels and so is measured. A process
+// that had no descriptor for that may have one the next time.
+func recordCost() (int, error) {
+	measured.Lock()
+	defer measured.Unlock()
+	if measured.cost > 0 {
+		return measured.cost, nil
+	}
 	send, receive, err := sock.Pair(sock.SeqPacket)
 	if err != nil {
 		return 0, err
@@ -51,5 +57,11 @@ var recordCost = sync.OnceValues(func() (int, error) {
 	if _, err := newBatch().send(send, []Record{{FD: send}}); err != nil {
 		return 0, err
 	}
-	return ioctl(send, unix.SIOCOUTQ)
-})
+	measured.cost, err = ioctl(send, unix.SIOCOUTQ)
+	return measured.cost, err
+}
+
+var measured struct {
+	sync.Mutex
+	cost int // 0: not yet
+}

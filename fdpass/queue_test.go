@@ -170,6 +170,35 @@ func TestQueueSetLimit(t *testing.T) {
 	}
 }
 
+// TestShortageIsNotRemembered: what is measured once is measured when a descriptor
+// is there again.
+func TestShortageIsNotRemembered(t *testing.T) {
+	testleak.FDs(t)
+	q := newQueue(t)
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	measured.cost = 0
+	old := table.Swap(int64(sock.None))
+	limit(0)
+	_, err := q.SetLimit(100)
+	opened := descriptorTable()
+	limit(int(before.Cur))
+	if !errors.Is(err, unix.EMFILE) || opened != cannotCount {
+		t.Errorf("without descriptors: %v, %d", err, opened)
+	}
+	if granted, err := q.SetLimit(100); granted != 100 || err != nil {
+		t.Errorf("with descriptors: %d, %v", granted, err)
+	}
+	if descriptorTable() == cannotCount && old != cannotCount {
+		t.Error("descriptors aren't counted for good")
+	}
+	if fd := table.Swap(old); fd >= 0 && fd != old {
+		unix.Close(int(fd))
+	}
+}
+
 func TestQueueEnd(t *testing.T) {
 	testleak.FDs(t)
 	null := devNull(t, 1)[0]

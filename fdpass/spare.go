@@ -2,7 +2,7 @@ package fdpass
 
 import (
 	"math"
-	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -47,20 +47,36 @@ func openLimit() int {
 	return int(min(limit.Cur, math.MaxInt32))
 }
 
-// descriptorTable is /proc/self/fd, held open for the life of the process, or -1
-// where it can't count.
-var descriptorTable = sync.OnceValue(func() int {
+// table is /proc/self/fd, held open for the life of the process: None until it is
+// opened, and -2 where it can't count.
+var table atomic.Int64
+
+func init() { table.Store(int64(sock.None)) }
+
+const cannotCount = -2
+
+func descriptorTable() int {
+	if fd := table.Load(); fd != int64(sock.None) {
+		return int(fd)
+	}
 	fd, err := unix.Open("/proc/self/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return -1
+	switch err {
+	case nil:
+	case unix.EMFILE, unix.ENFILE: // the next time it may do
+		return cannotCount
+	default:
+		fd = cannotCount
 	}
 	var st unix.Stat_t
-	if unix.Fstat(fd, &st) != nil || st.Size == 0 {
+	if fd >= 0 && (unix.Fstat(fd, &st) != nil || st.Size == 0) {
 		unix.Close(fd)
-		return -1
+		fd = cannotCount
 	}
-	return fd
-})
+	if !table.CompareAndSwap(int64(sock.None), int64(fd)) && fd >= 0 { // somebody was faster
+		unix.Close(fd)
+	}
+	return int(table.Load())
+}
 
 // openCount is the number of open descriptors of this process: the size of
 // /proc/self/fd since Linux 6.2.
