@@ -33,6 +33,10 @@ type Report struct {
 	Latency     Latency                  `json:"latency"`
 	Slowest     *Answer                  `json:"slowest"`
 
+	// StoodStill says why the run was ended before its time, if it was.
+	StoodStill string   `json:"stood_still,omitempty"`
+	Last       []string `json:"last,omitempty"` // what happened in the seconds before
+
 	Passed bool   `json:"passed"`
 	Repeat string `json:"repeat"` // the command
 }
@@ -96,9 +100,19 @@ func (r *Report) Write(w io.Writer, style terminal.Style) {
 	l := r.Latency
 	fmt.Fprintf(w, "time to an answer: median %v, p99 %v, p99.9 %v, worst %v; %d above 1 s; a client was away for up to %v\n",
 		short(l.Median), short(l.P99), short(l.P999), short(l.Worst), l.Over1s, short(l.Away))
-	fmt.Fprintf(w, "losses: %d in hand of %d workers that the script ended%s; %d in the moment of that%s; %d in that of a squeeze%s\n",
-		sum(r.Losses[InHand]), r.Ended, of(r.Losses[InHand]), sum(r.Losses[AtAKill]), of(r.Losses[AtAKill]),
-		sum(r.Losses[AtASqueeze]), of(r.Losses[AtASqueeze]))
+	fmt.Fprintf(w, "losses that are explained:\n")
+	for _, cause := range []struct {
+		of   Cause
+		what string
+	}{
+		{InHand, fmt.Sprintf("a worker had them in hand when the script ended it (%d workers)", r.Ended)},
+		{AtAKill, "accepted in the moment in which a worker was ended, before it could note them"},
+		{AtASqueeze, "received in the moment in which the limit of descriptors was lowered"},
+	} {
+		if n := sum(r.Losses[cause.of]); n > 0 || cause.of == InHand {
+			fmt.Fprintf(w, "  %d%s: %s\n", n, of(r.Losses[cause.of]), cause.what)
+		}
+	}
 	r.writeFaults(w, style)
 	fmt.Fprintf(w, "again: %s\n", r.Repeat)
 }
@@ -111,6 +125,12 @@ func (r *Report) writeFaults(w io.Writer, style terminal.Style) {
 			len(r.Unexplained), of(r.Losses[Unexplained]), len(r.Twice), len(r.Bad), len(r.Sums))
 	}
 	fmt.Fprintf(w, "%s %s\n", style.Mark(state), verdict)
+	if r.StoodStill != "" {
+		fmt.Fprintf(w, "  %s; what happened last:\n", r.StoodStill)
+		for _, s := range r.Last[max(0, len(r.Last)-maxDetail):] {
+			fmt.Fprintf(w, "    %s\n", s)
+		}
+	}
 	for _, l := range r.Unexplained[:min(len(r.Unexplained), maxDetail)] {
 		l.write(w)
 	}

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,7 +38,10 @@ type Options struct {
 	// now and then.
 	Progress func(connections, events int)
 
-	fault string // see server.fault
+	// For tests.
+	fault   string        // see server.fault
+	alone   time.Duration // in place of longestAlone
+	timeout time.Duration // in place of tooLong
 }
 
 const (
@@ -46,6 +50,9 @@ const (
 	// tooLong is when a client takes an answer for lost. What the script does
 	// to a worker never takes that long.
 	tooLong = 15 * time.Second
+	// longestAlone is how long there may be no worker that serves. Restarts are put
+	// off for a second at most while there is none.
+	longestAlone = 30 * time.Second
 	// fastest is more connections in a second than there can be.
 	fastest = 50000
 	// endTime is how long processes may take to end.
@@ -96,6 +103,7 @@ type run struct {
 	slow   *Answer
 	away   time.Duration
 	ended  int
+	stood  string // why it was ended before its time
 }
 
 // Run runs until the clients have made their connections, or ctx is done: then
@@ -175,7 +183,7 @@ func (r *run) act(ctx context.Context, d *director, server netip.AddrPort, id ui
 func (r *run) startClients(server netip.AddrPort, id uint32) error {
 	for i := range clientProcesses {
 		cfg := clientConfig{
-			Address: server, Run: id, Client: i, Seed: r.Seed, Slots: slotsEach, KeepAlive: r.KeepAlive, Timeout: tooLong,
+			Address: server, Run: id, Client: i, Seed: r.Seed, Slots: slotsEach, KeepAlive: r.KeepAlive, Timeout: cmp.Or(r.timeout, tooLong),
 		}
 		if r.Connections > 0 {
 			cfg.Connections = r.Connections*(i+1)/clientProcesses - r.Connections*i/clientProcesses
@@ -231,6 +239,10 @@ func (r *run) awaitClients(ctx context.Context, d *director, p *performance) err
 		case <-tick.C:
 			if r.Progress != nil {
 				r.Progress(int(r.all.Load()), p.total())
+			}
+			if r.stood == "" && r.stage.deserted() > cmp.Or(r.alone, longestAlone) {
+				r.stood = fmt.Sprintf("for %v no worker was there that serves, so the run was ended", cmp.Or(r.alone, longestAlone))
+				r.stopClients()
 			}
 		}
 	}
@@ -292,6 +304,10 @@ func (r *run) report(p *performance, took time.Duration) *Report {
 		},
 	}
 	report.add(v)
+	if r.stood != "" {
+		report.StoodStill, report.Passed = r.stood, false
+		report.Last = r.stage.near(time.Now().Add(-10*time.Second), time.Now())
+	}
 	if s := r.slow; s != nil {
 		s.Notes = describeAll(notes[peerKey(s.Local)])
 		s.Near = r.stage.near(s.Asked, s.Ended)

@@ -88,6 +88,14 @@ func TestFaultsAreFound(t *testing.T) {
 	}
 }
 
+// A run in which no worker comes back ends, and says so.
+func TestNobodyServes(t *testing.T) {
+	r := small(t, Options{Connections: 5000, fault: "never", alone: time.Second, timeout: 2 * time.Second})
+	if r.Passed || r.StoodStill == "" || len(r.Last) == 0 {
+		t.Errorf("the report is %+v", r)
+	}
+}
+
 // An interrupted run ends, reports, and leaves nothing.
 func TestInterrupt(t *testing.T) {
 	testleak.FDs(t)

@@ -16,6 +16,7 @@ type stage struct {
 	op      bool // a reload, a scaling or an upgrade goes on
 	dry     bool // the primary has no descriptors
 	low     []*moment
+	nobody  time.Time // since when no worker serves; zero: one does
 	changed chan struct{}
 }
 
@@ -43,11 +44,21 @@ type occurrence struct {
 }
 
 func newStage() *stage {
-	return &stage{workers: map[int]*actor{}, changed: make(chan struct{})}
+	return &stage{workers: map[int]*actor{}, nobody: time.Now(), changed: make(chan struct{})}
 }
 
 // change tells those who wait that something is different.
 func (s *stage) change() {
+	serving := false
+	for _, w := range s.workers {
+		serving = serving || w.Serving
+	}
+	switch {
+	case serving:
+		s.nobody = time.Time{}
+	case s.nobody.IsZero():
+		s.nobody = time.Now()
+	}
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
@@ -204,6 +215,16 @@ func (s *stage) end(e step, victims []int) {
 		s.workers[id].busy = false
 	}
 	s.change()
+}
+
+// deserted is for how long no worker has served.
+func (s *stage) deserted() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.nobody.IsZero() {
+		return 0
+	}
+	return time.Since(s.nobody)
 }
 
 // endings are the ends of workers by the script.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net"
-
 	"os"
 	"sync"
 	"sync/atomic"
@@ -56,6 +55,9 @@ func workerMain(cfg workerConfig) error {
 	s := &server{cfg: cfg, journal: j, id: cluster.ID(), draining: cluster.Draining(), conns: map[net.Conn]bool{}}
 	if err := cluster.OnMessage(s.obey); err != nil {
 		return err
+	}
+	if cfg.Fault == "never" {
+		return errors.New("told not to serve")
 	}
 	ln, err := cluster.Listen("tcp", address)
 	if err != nil {
