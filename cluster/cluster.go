@@ -85,7 +85,7 @@ func Send(v any) error {
 	if err != nil {
 		return err
 	}
-	return s.channel.send(message{Op: opUser, Data: data})
+	return s.channel.sendUser(data)
 }
 
 // OnMessage sets the function that gets what [Worker.Send] sends to this

@@ -33,9 +33,13 @@ func FuzzMessage(f *testing.F) {
 		f.Add(p)
 	}
 	f.Add([]byte(`{"op":1}`))
+	f.Add([]byte(`{"op":"message","data":1,"seq":2}`))
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		m, err := parseMessage(p)
+		if err == nil && m.Op == opUser {
+			_, err = m.said()
+		}
 		if err != nil {
 			return
 		}

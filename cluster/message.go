@@ -76,9 +76,11 @@ type key struct {
 
 // A channel carries messages between the primary and one worker.
 type channel struct {
-	conn *fdpass.Conn
-	buf  []byte
-	mu   sync.Mutex // one sender at a time
+	conn   *fdpass.Conn
+	buf    []byte
+	came   time.Time     // the last message
+	worked time.Duration // see rest
+	mu     sync.Mutex    // one sender at a time
 }
 
 // newChannel takes ownership of fd.
@@ -97,6 +99,10 @@ func (c *channel) send(m message, fds ...sock.FD) error {
 	if err != nil {
 		return err
 	}
+	return c.sendBytes(p, fds...)
+}
+
+func (c *channel) sendBytes(p []byte, fds ...sock.FD) error {
 	if len(p) > MaxMessage {
 		return ErrMessageTooLarge
 	}
@@ -134,6 +140,7 @@ func (c *channel) wait() error {
 func (c *channel) receive() (message, []sock.FD, error) {
 	var fds [4]sock.FD
 	n, nfd, err := c.conn.ReceiveMsg(c.buf, fds[:])
+	c.came = time.Now()
 	if err != nil {
 		return message{}, nil, err
 	}
@@ -160,6 +167,9 @@ func descriptorOf(sc syscall.Conn) sock.FD {
 }
 
 func parseMessage(p []byte) (message, error) {
+	if m, ok := userMessage(p); ok {
+		return m, nil
+	}
 	var m message
 	if err := json.Unmarshal(p, &m); err != nil {
 		return message{}, fmt.Errorf("malformed message: %w", err)

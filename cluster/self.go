@@ -118,6 +118,7 @@ func (s *self) serve() {
 			s.answer()
 		case opUser:
 			s.hear(m.Data)
+			s.channel.rest()
 		}
 		closeAll(fds)
 	}

@@ -104,7 +104,7 @@ func (w *Worker) Send(v any) error {
 	if err != nil {
 		return err
 	}
-	if err := w.channel.send(message{Op: opUser, Data: data}); err != nil {
+	if err := w.channel.sendUser(data); err != nil {
 		return fmt.Errorf("send to worker %d: %w", w.ID, err)
 	}
 	return nil
@@ -198,6 +198,7 @@ func (w *Worker) next() error {
 	p.gate.RUnlock()
 	if err == nil && m.Op == opUser {
 		p.events.wait()
+		w.channel.rest()
 	}
 	return err
 }
@@ -237,7 +238,11 @@ func (w *Worker) handle(m message) error {
 	case opDone:
 		p.finished(w)
 	case opUser:
-		p.emit(Event{Kind: Messaged, Worker: w, Data: m.Data})
+		data, err := m.said()
+		if err != nil {
+			return err
+		}
+		p.emit(Event{Kind: Messaged, Worker: w, Data: data})
 	default:
 		return fmt.Errorf("unknown op %q", m.Op)
 	}

@@ -23,6 +23,7 @@ import (
 const (
 	envRole    = "SCOREBOARD_ROLE"
 	envPrimary = "SCOREBOARD_PRIMARY" // its mode
+	envClients = "SCOREBOARD_CLIENTS" // their configuration
 	envFile    = "SCOREBOARD_FILE"
 	fastExit   = "GORACE=atexit_sleep_ms=0"
 )
@@ -45,6 +46,12 @@ func TestMain(m *testing.M) {
 	case os.Getenv(envPrimary) != "":
 		if err := primaryRole(os.Getenv(envPrimary)); err != nil {
 			fmt.Fprintln(os.Stderr, "primary:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	case os.Getenv(envClients) != "":
+		if err := clientsRole(os.Getenv(envClients)); err != nil {
+			fmt.Fprintln(os.Stderr, "clients:", err)
 			os.Exit(1)
 		}
 		os.Exit(0)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -24,18 +25,22 @@ var messages = flag.Int("messages", 100, "how many `messages` of 60 KiB TestS13M
 func TestS13Messages(t *testing.T) {
 	inModes(t, func(t *testing.T, mode cluster.Mode) {
 		r := start(t, "http", cluster.Config{Workers: 1, Mode: mode})
-		before := r.clients(clients.Config{Clients: 4, Most: 1000}).Wait()
-		run := r.clients(clients.Config{Clients: 4})
-		busy(t, run, 4)
+		w := r.Workers()[0]
+		accepted := w.Stats().Accepted
+		run := r.clientsApart(clients.Config{Clients: 4})
+		eventually(t, "busy clients", func() bool { return w.Stats().Accepted > accepted+4 })
 		text := strings.Repeat("x", 60<<10)
+		began := time.Now()
 		for range *messages {
-			if err := r.Workers()[0].Send(text); err != nil {
+			if err := w.Send(text); err != nil {
 				t.Fatal(err)
 			}
 		}
-		got := run.Stop()
-		t.Logf("without: %v; meanwhile: %v", before, got)
-		if before.Lost()+got.Lost() > 0 {
+		took := time.Since(began)
+		got := run.stop()
+		without := r.clientsApart(clients.Config{Clients: 4, Most: got.All}).wait()
+		t.Logf("%d messages in %v: %s; without: %s", *messages, took.Round(time.Millisecond), got.Text, without.Text)
+		if got.Lost+without.Lost > 0 {
 			t.Error("requests were lost")
 		}
 	})
