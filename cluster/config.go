@@ -173,6 +173,9 @@ func (cfg *Config) findProgram(own string) (err error) {
 	if err == nil {
 		path, err = filepath.Abs(path) // Dir is not for finding it
 	}
+	if wrong, ok := errors.AsType[*exec.Error](err); ok {
+		return fmt.Errorf("cluster: the worker's program %q: %w", wrong.Name, wrong.Err)
+	}
 	if err != nil {
 		return fmt.Errorf("cluster: the worker's program: %w", err)
 	}

@@ -32,7 +32,12 @@ func (o *operations) Reload(ctx context.Context) error {
 }
 
 func (o *operations) Scale(ctx context.Context, workers int) error {
-	return o.do("scale", fmt.Sprintf("scaling from %s to %d", words.Count(o.Status().Target, "worker"), workers), func() error {
+	now := o.Status().Target
+	begins := fmt.Sprintf("scaling from %s to %d", words.Count(now, "worker"), workers)
+	if workers == now {
+		begins = "scaling to as many workers as there are"
+	}
+	return o.do("scale", begins, func() error {
 		return o.primary.Scale(ctx, workers)
 	})
 }
