@@ -114,9 +114,13 @@ func (g *reusePort) image(i *serverImage) {
 }
 
 // reviveMembers makes the group of an image's sockets.
-func (g *reusePort) reviveMembers(gc reuseport.Config, members []memberImage) error {
+func (g *reusePort) reviveMembers(gc reuseport.Config, before serverImage) error {
+	if !before.Ordered && gc.Steering != nil && !knowsSockets(gc.Steering) { // as in inheritSockets
+		closeSteering(gc.Steering)
+		gc.Steering = nil
+	}
 	var sockets []reuseport.Socket
-	for _, m := range members {
+	for _, m := range before.Members {
 		sockets = append(sockets, reuseport.Socket{ID: m.ID, FD: m.FD})
 	}
 	gc.Listener.AsIs = true // programs that accept in blocking mode have them
@@ -124,7 +128,7 @@ func (g *reusePort) reviveMembers(gc reuseport.Config, members []memberImage) er
 	if g.group, err = gc.Restore(sockets...); err != nil {
 		return err
 	}
-	for _, i := range members {
+	for _, i := range before.Members {
 		m := g.group.Member(i.ID)
 		switch {
 		case i.Leaving:

@@ -41,8 +41,8 @@ type Primary struct {
 	stopLoop func()
 	starter  *starter
 	lookout  *lookout
-	heritage map[key][]memberImage // while this primary takes over from one before
-	life     context.Context       // ended when the drain begins
+	heritage map[key]serverImage // while this primary takes over from one before
+	life     context.Context     // ended when the drain begins
 	endLife  context.CancelFunc
 	notify   *sdnotify.Receiver // nil without Config.Notify
 	stopBeat chan struct{}

@@ -60,8 +60,8 @@ func newReusePort(ctx context.Context, p *Primary, k key, cfg listen.Config) (*r
 	g.draining, g.stopAll = context.WithCancel(context.Background())
 	gc := reuseport.Config{Listener: cfg, Steering: p.steering()}
 	var err error
-	if members := p.heritage[k]; len(members) > 0 {
-		err = g.reviveMembers(gc, members)
+	if before := p.heritage[k]; len(before.Members) > 0 {
+		err = g.reviveMembers(gc, before)
 	} else if slots := p.inheritedSlots(k); len(slots) > 0 {
 		err = g.inheritSockets(gc, slots)
 	} else if g.group, err = gc.Listen(ctx, k.Network, k.Address, 1); err == nil {

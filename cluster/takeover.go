@@ -65,9 +65,9 @@ func (p *Primary) takeOver(ctx context.Context, m *image) error {
 	for name, fd := range m.Sockets {
 		p.cfg.Inherited[name] = fd
 	}
-	p.heritage = map[key][]memberImage{}
+	p.heritage = map[key]serverImage{}
 	for _, s := range m.Servers {
-		p.heritage[s.Key] = s.Members
+		p.heritage[s.Key] = s
 	}
 	for _, i := range m.Slots {
 		p.slotLocked(i.Slot)
