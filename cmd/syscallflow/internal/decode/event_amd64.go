@@ -1,0 +1,7 @@
+package decode
+
+// struct epoll_event is packed here.
+const (
+	epollEventSize  = 12
+	epollDataOffset = 4
+)

@@ -1,0 +1,6 @@
+package decode
+
+const (
+	epollEventSize  = 16
+	epollDataOffset = 8
+)
