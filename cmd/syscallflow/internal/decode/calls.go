@@ -63,6 +63,16 @@ func (c *Call) Descriptor() int { return c.fd }
 // OnSockets reports whether the call can only be made on a socket.
 func (c *Call) OnSockets() bool { return c.fd >= 0 && c.params[c.fd].name == "sockfd" }
 
+// Polls reports whether the call has a timeout of 0 ms, so that it never waits.
+func (c *Call) Polls(args [6]uint64) bool {
+	for i, p := range c.params {
+		if p.kind == milliseconds {
+			return int32(args[i]) == 0
+		}
+	}
+	return false
+}
+
 var (
 	fdParam    = param{"fd", descriptor}
 	sockfd     = param{"sockfd", descriptor}

@@ -23,6 +23,8 @@ func (r *Recorder) Enter(t *tracer.Thread, c tracer.Call) bool {
 	switch {
 	case anyFile[call.Name] && (e == nil || e.socket == nil):
 		return r.passes(p, call, c.Args, fd)
+	case waits[call.Name] && call.Polls(c.Args):
+		return false // it doesn't wait
 	case call.Name == "io_uring_setup":
 		r.sawRing(p)
 		return false
