@@ -21,8 +21,11 @@ type Result struct {
 	Polled  []int    // descriptors of poll: all, or once it has returned, those that are ready
 }
 
+// most is MAX_RW_COUNT of the kernel, which moves no more bytes in one call.
+const most = 0x7ffff000
+
 func (r *Result) data(b []byte, total uint64) {
-	r.Size += int(total)
+	r.Size += int(min(total, most))
 	if r.Data == nil {
 		r.Data = b
 	}
@@ -54,8 +57,10 @@ func (c *Call) Exit(m Memory, args [6]uint64, prefix int, value int64, r *Result
 			r.Args[i].Text = text
 		}
 	}
-	if r.Data != nil && value >= 0 && value < int64(r.Size) && c.sends() {
-		r.Size = int(value) // part of it
+	if value < 0 {
+		r.Data, r.Size = nil, 0 // nothing was moved
+	} else if value < int64(r.Size) && c.sends() {
+		r.Size = int(value) // part of it was
 		r.Data = r.Data[:min(len(r.Data), r.Size)]
 	}
 }
