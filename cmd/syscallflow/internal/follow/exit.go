@@ -26,7 +26,7 @@ func (r *Recorder) Exit(t *tracer.Thread, at int64, value int64) {
 	if errno := decode.Errno(value); errno != "" {
 		c.Return, c.Errno = -1, errno
 	}
-	if never[w.call.Name] {
+	if never[w.call.Name] && len(r.quick) < maxQuick {
 		r.quick = append(r.quick, c.End-c.Begin)
 	}
 	r.effect(p, w, c, value)

@@ -26,6 +26,9 @@ func (r *Recorder) measure(p *process, number int, s *socket, at recording.Time)
 	})
 }
 
+// maxQuick is how many calls are enough to know what they take.
+const maxQuick = 10_000
+
 // clockError is what a call that never waits takes between its two stops, nearly
 // always: neither of the two times can be more wrong than that.
 func (r *Recorder) clockError() recording.Time {

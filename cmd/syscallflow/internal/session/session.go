@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -97,7 +98,7 @@ func (s *session) run(ctx context.Context) (Result, error) {
 			}
 		}
 		ended = true
-		s.end()
+		s.end(ctx.Err() != nil && foreground())
 	})
 	status, err := s.trace()
 	at := time.Now().UnixNano()
@@ -189,14 +190,29 @@ func (s *session) quiet(ctx context.Context, long time.Duration) {
 	}
 }
 
-// end asks the program to end, and insists.
-func (s *session) end() {
+// foreground reports whether Ctrl-C of our terminal goes to us, and so to the program
+// too: it is in our process group. See tcgetpgrp(3).
+func foreground() bool {
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		return false
+	}
+	defer tty.Close()
+	group, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
+	return err == nil && group == unix.Getpgrp()
+}
+
+// end asks the program to end, and insists. One that has got Ctrl-C itself gets no
+// second one, which for many means not to wait for clients.
+func (s *session) end(interrupted bool) {
 	if len(s.Attach) > 0 {
 		s.tracer.Detach()
 		return
 	}
 	for _, sig := range []unix.Signal{unix.SIGINT, unix.SIGTERM} {
-		s.tracer.Signal(sig)
+		if sig != unix.SIGINT || !interrupted {
+			s.tracer.Signal(sig)
+		}
 		grace := time.NewTimer(s.Grace)
 		select {
 		case <-s.tracer.Done():

@@ -14,7 +14,7 @@ type tuple struct{ local, peer netip.AddrPort }
 // connection, if it was accepted, or else the listener's.
 func join(r *recording.Recording, ports map[uint16]bool) {
 	slices.SortStableFunc(r.Packets, func(a, b recording.Packet) int { return int(a.Time - b.Time) })
-	slices.SortStableFunc(r.Depths, func(a, b recording.Depth) int { return int(a.Time - b.Time) })
+	r.Depths = changes(r.Depths)
 
 	accepted := map[tuple][]recording.SocketID{} // in the order of acceptance
 	var listeners []recording.Socket
@@ -52,6 +52,20 @@ func join(r *recording.Recording, ports map[uint16]bool) {
 			p.Socket = listenerOf(listeners, t.local)
 		}
 	}
+}
+
+// changes sorts depths and leaves out those that say nothing new. Those that the tracer
+// has read know no drops.
+func changes(all []recording.Depth) []recording.Depth {
+	slices.SortStableFunc(all, func(a, b recording.Depth) int { return int(a.Time - b.Time) })
+	last := map[recording.SocketID]recording.Depth{}
+	return slices.DeleteFunc(all, func(d recording.Depth) bool {
+		before, ok := last[d.Socket]
+		d.Drops = max(d.Drops, before.Drops)
+		same := ok && d.Queue == before.Queue && d.Limit == before.Limit && d.Drops == before.Drops
+		last[d.Socket] = d
+		return same
+	})
 }
 
 func hasFrom(accepted map[tuple][]recording.SocketID, t tuple) bool { return len(accepted[t]) > 0 }
