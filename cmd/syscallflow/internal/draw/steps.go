@@ -110,7 +110,7 @@ func (d *drawing) arrow(s *story.Step) {
 	a, b := d.x[s.From], d.x[s.To]
 	left, right := min(a, b), max(a, b)
 	name, outcome := d.name(s), d.outcome(s)
-	inside, beside := right-left-6, d.style.Width-right-2
+	inside, beside := right-left-3, d.style.Width-right-2
 	r := d.row(true)
 	above := name.cells() > inside || outcome.cells() > beside
 	if above {
@@ -147,9 +147,14 @@ func (d *drawing) arrow(s *story.Step) {
 	}
 	if !above {
 		x := left + 3
+		if a < b && name.cells() == inside {
+			x-- // there is no dash before it
+		}
 		r.put(x-1, " ", "")
 		d.put(r, x, name)
-		r.put(x+name.cells(), " ", "")
+		if end := x + name.cells(); end < right-1 || a > b && end < right {
+			r.put(end, " ", "")
+		}
 		if len(outcome) > 0 {
 			d.clear(r, right+1, right+3+outcome.cells())
 			d.put(r, right+2, outcome)
