@@ -23,5 +23,8 @@ func Read(from io.Reader) (*Recording, error) {
 	if r.Schema != Schema {
 		return nil, fmt.Errorf("no recording of the form %s: its schema is %q", Schema, r.Schema)
 	}
+	if err := r.Check(); err != nil {
+		return nil, fmt.Errorf("no recording: %w", err)
+	}
 	return &r, nil
 }

@@ -209,3 +209,14 @@ func letter(n int) string {
 	}
 	return letter(n/26-1) + string(rune('A'+n%26))
 }
+
+// Parts are what the processes of a recording do among others: "primary",
+// "worker", or "" for one that is alone.
+func Parts(r *recording.Recording) map[int]string {
+	t := newTeller(r, Options{})
+	parts := map[int]string{}
+	for _, p := range r.Processes {
+		parts[p.PID] = t.part(p.PID)
+	}
+	return parts
+}

@@ -28,7 +28,7 @@ func (t *teller) packets() {
 			open[client] = c
 		}
 		c.packets = true
-		t.packet(c, p, inward, syn)
+		t.packet(c, p, i, inward, syn)
 	}
 }
 
@@ -72,9 +72,10 @@ func (t *teller) match(client netip.AddrPort, l recording.SocketID, p *recording
 	return c
 }
 
-func (t *teller) packet(c *conn, p *recording.Packet, inward, syn bool) {
+func (t *teller) packet(c *conn, p *recording.Packet, index int, inward, syn bool) {
 	kernel := t.queue(c.listener, "")
-	e := event{at: p.Time, kind: Data, from: t.client(c), to: kernel, conn: c, socket: c.accepted, raw: []string{rawPacket(p)}}
+	e := event{at: p.Time, kind: Data, from: t.client(c), to: kernel, conn: c, socket: c.accepted,
+		packet: index + 1, raw: []string{rawPacket(p)}}
 	if !inward {
 		e.from, e.to = e.to, e.from
 	}

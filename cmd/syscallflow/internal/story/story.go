@@ -95,6 +95,7 @@ type Step struct {
 	State     State
 	Note      int // in Notes, from 1
 	Why, Man  string
+	Packet    int      // in the recording's, from 1
 	Raw       []string // as strace and tcpdump would say it
 }
 

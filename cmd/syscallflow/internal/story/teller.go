@@ -63,6 +63,7 @@ type event struct {
 	like     *conn // whose steps these were
 	changed  bool  // the depth of the queue
 	depth    int   // of it, afterwards
+	packet   int   // in the recording, from 1
 }
 
 type teller struct {

@@ -42,7 +42,7 @@ func (t *teller) write(s *Story) {
 		}
 		begun = true
 		step := Step{Time: last, End: max(e.end, e.at), Kind: e.kind, From: from, To: to, Label: e.label, Result: e.result,
-			Times: e.times, State: e.state, Why: e.why, Man: e.man, Raw: e.raw, Socket: t.sockets(s, e.socket)}
+			Times: e.times, State: e.state, Why: e.why, Man: e.man, Raw: e.raw, Packet: e.packet, Socket: t.sockets(s, e.socket)}
 		if e.from == e.to && e.kind != Life {
 			step.To = from
 		}
