@@ -82,12 +82,13 @@ func (t *table) head() {
 	row("calls for each", func(p *Profile) string { return per(p.Calls(), p.Connections) })
 	row("listeners", func(p *Profile) string { return fmt.Sprint(p.Listeners) })
 	row("backlog", func(p *Profile) string { return fmt.Sprint(p.Backlog) })
-	row("accept to answer", func(p *Profile) string {
+	row("accept to write*", func(p *Profile) string {
 		if p.Wait == 0 {
 			return "–"
 		}
 		return fmt.Sprintf("%.2f ms", float64(p.Wait)/1e6)
 	})
+	t.line(t.style.Dim("* the median, while being traced: without that it is less"))
 }
 
 // serving is the table of calls for each connection, by who makes them.

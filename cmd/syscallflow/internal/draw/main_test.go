@@ -22,6 +22,10 @@ func recordings(t testing.TB) map[string]*recording.Recording {
 	t.Helper()
 	all := map[string]*recording.Recording{}
 	for _, pattern := range []string{"../../testdata/made/*.json", "../../testdata/recordings/*.json"} {
+		prefix := ""
+		if strings.Contains(pattern, "recordings") {
+			prefix = "real-"
+		}
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
@@ -36,7 +40,7 @@ func recordings(t testing.TB) map[string]*recording.Recording {
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
-			all[strings.TrimSuffix(filepath.Base(name), ".json")] = r
+			all[prefix+strings.TrimSuffix(filepath.Base(name), ".json")] = r
 		}
 	}
 	if len(all) == 0 {

@@ -37,13 +37,14 @@ func (p phrase) cells() (n int) {
 
 // put writes a phrase from a column on, cut where the row ends.
 func (d *drawing) put(r *row, x int, p phrase) {
-	for _, part := range p {
+	for i, part := range p {
+		if i > 0 {
+			r.put(x, " ", "")
+			x++
+		}
 		text := cut([]rune(part.text), len(r.text)-x, d.style.ASCII)
 		r.put(x, string(text), part.colour)
-		x += len(text) + 1
-		if x < len(r.text) && x > 0 && len(text) > 0 && x-1 < len(r.text) {
-			r.put(x-1, " ", "")
-		}
+		x += len(text)
 	}
 }
 

@@ -45,3 +45,23 @@ func TestReadRefuses(t *testing.T) {
 		}
 	}
 }
+
+// FuzzRead finds what makes reading panic, and what Check lets through that it
+// would refuse a second time.
+func FuzzRead(f *testing.F) {
+	f.Add([]byte(`{"schema":"syscallflow/1","processes":[{"pid":3}],"sockets":[{"id":1,"listens":true},{"id":2,"from":1}],"calls":[{"pid":3,"name":"accept","fd":{"number":3,"socket":1},"new":{"socket":2}}]}`))
+	f.Add([]byte(`{"schema":"syscallflow/1","packets":[{"from":"127.0.0.1:1","to":"[::1]:2","raw":"AAAA"}]}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := Read(bytes.NewReader(b))
+		if err != nil {
+			return
+		}
+		var again bytes.Buffer
+		if err := r.Write(&again); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Read(&again); err != nil {
+			t.Errorf("what was written isn't read: %v", err)
+		}
+	})
+}

@@ -41,7 +41,7 @@ func endedByUs(r *recording.Recording, p *recording.Process) bool {
 func (t *teller) inherits(p *recording.Process) (recording.FD, bool) {
 	got := map[recording.SocketID]bool{}
 	for _, c := range t.byPID[p.PID] {
-		if c.Name == "recvmsg" {
+		if strings.HasPrefix(c.Name, "recv") {
 			for _, fd := range c.Passed {
 				got[fd.Socket] = true
 			}
@@ -51,18 +51,27 @@ func (t *teller) inherits(p *recording.Process) (recording.FD, bool) {
 		}
 		fd := of(c.FD)
 		s := t.socks[fd.Socket]
-		if s != nil && t.class[fd.Socket] == listener && !got[fd.Socket] && s.Made < p.Begin && c.Name != "close" {
+		if s != nil && t.class[fd.Socket] == listener && !got[fd.Socket] && s.Made < p.Begin && uses[c.Name] && !t.aside[fd.Socket] {
 			return fd, true
 		}
 	}
 	return recording.FD{}, false
 }
 
+// uses are calls that somebody makes who means to use a listener, and not only
+// to pass through with it from fork to exec.
+var uses = map[string]bool{"accept": true, "accept4": true, "listen": true, "epoll_ctl": true, "poll": true}
+
 // calls makes events of system calls.
 func (t *teller) calls() {
 	listened := map[recording.SocketID]bool{}
 	receipts := t.receipts()
-	got := map[recording.SocketID]map[int]bool{} // accepted since the last EAGAIN
+	tries := tries{}
+	type use struct {
+		pid    int
+		socket recording.SocketID
+	}
+	used := map[use]bool{}
 	for i := range t.r.Calls {
 		c := &t.r.Calls[i]
 		fd := of(c.FD)
@@ -71,8 +80,12 @@ func (t *teller) calls() {
 		if fd.Socket != 0 && (t.family(fd.Socket) == "AF_NETLINK" || t.datagram(fd.Socket)) {
 			e.detail = true
 		}
+		e.detail = e.detail || t.aside[fd.Socket]
 		if c.Errno != "" {
 			e.state, e.result = Failed, c.Errno
+		}
+		if uses[c.Name] || c.Name == "bind" {
+			used[use{c.PID, e.socket}] = true
 		}
 		switch c.Name {
 		case "socket":
@@ -92,7 +105,7 @@ func (t *teller) calls() {
 		case "listen":
 			t.listen(c, e, listened)
 		case "accept", "accept4":
-			t.accept(c, e, got)
+			t.accept(c, e, tries)
 		case "connect":
 			t.connect(c, e)
 		case "sendmsg", "recvmsg", "sendmmsg", "recvmmsg":
@@ -104,6 +117,8 @@ func (t *teller) calls() {
 		case "read", "readv", "recv", "recvfrom", "write", "writev", "send", "sendto", "sendfile", "splice":
 			t.io(c, e)
 		case "close", "shutdown":
+			// What fork has left is closed by many who never wanted it.
+			e.detail = e.detail || t.class[e.socket] == listener && !used[use{c.PID, e.socket}]
 			t.end(c, e)
 		case "epoll_ctl":
 			t.epoll(c, e)
@@ -133,6 +148,7 @@ func (t *teller) datagram(id recording.SocketID) bool {
 func (t *teller) socket(c *recording.Call, e event) {
 	e.socket = of(c.New).Socket
 	e.label, e.sign, e.sit, e.minor, e.result = "socket", "socket", "socket", true, outcome(c)
+	e.detail = t.aside[e.socket]
 	switch t.class[e.socket] {
 	case listener, bound:
 	default:
@@ -220,45 +236,6 @@ func (t *teller) backlog(id recording.SocketID) (granted int, known bool) {
 		return s.Backlog, s.Backlog > 0
 	}
 	return 0, false
-}
-
-func (t *teller) accept(c *recording.Call, e event, got map[recording.SocketID]map[int]bool) {
-	if c.End == 0 && of(c.New).Socket == 0 {
-		return // it waits still
-	}
-	e.at = max(c.Begin, c.End)
-	l := e.socket
-	e.from = t.queue(l, "")
-	e.label, e.sign, e.sit = c.Name, "accept", "acceptOnly"
-	if got[l] == nil {
-		got[l] = map[int]bool{}
-	}
-	switch c.Errno {
-	case "":
-		got[l][c.PID] = true
-		e.socket, e.result = of(c.New).Socket, outcome(c)
-		e.conn, e.takes = t.byID[e.socket], true
-		if e.conn != nil && e.conn.acceptedAt == 0 {
-			e.conn.acceptedAt = e.at
-		}
-	case "EAGAIN", "EWOULDBLOCK":
-		e.state, e.sit = Odd, "herd"
-		if got[l][c.PID] {
-			e.state, e.sit, e.detail = Well, "drained", true
-		}
-		got[l][c.PID] = false
-		e.sign = string(e.sit)
-	case "EMFILE", "ENFILE":
-		e.why, e.man = explain("fdLimit", c.Errno)
-		e.sit, e.sign = "fdLimit", c.Errno
-	case "EINVAL":
-		e.sit, e.sign = "notListens", c.Errno
-	default:
-		e.why, e.man = explain("acceptFail", c.Errno)
-		e.sit, e.sign = "acceptFail", c.Errno
-		e.detail = c.Errno == "ERESTARTSYS" || c.Errno == "EINTR"
-	}
-	t.add(e)
 }
 
 func (t *teller) connect(c *recording.Call, e event) {

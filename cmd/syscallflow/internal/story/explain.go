@@ -73,7 +73,7 @@ var explanations = map[situation]explanation{
 	"direct":      {"The answer goes from this process straight to the client: who accepted has no part in it.", "send(2)"},
 	"broken":      {"%s: the other side is gone.", "send(2)"},
 	"ioFail":      {"It failed: %s.", "errno(3)"},
-	"closeCopy":   {"Only this descriptor is closed. The connection lives on in the other process.", "close(2)"},
+	"closeCopy":   {"Only this descriptor is closed. The socket lives on under that of the other process.", "close(2)"},
 	"closeConn":   {"The last close ends a connection: FIN, or RST if bytes were left unread.", "close(2)"},
 	"closeListen": {"When the last descriptor of a listener is closed, whoever waits in its queue gets RST.", "close(2)"},
 	"shutdown":    {"shutdown acts on the socket, for every process that has it: FIN is sent, though descriptors stay open.", "shutdown(2)"},

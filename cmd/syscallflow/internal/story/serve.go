@@ -32,9 +32,12 @@ func (t *teller) receipts() map[recording.SocketID][]*receipt {
 // pass makes one event of a descriptor's way: of the sending and the receiving.
 func (t *teller) pass(c *recording.Call, e event, receipts map[recording.SocketID][]*receipt) {
 	var fd recording.FD
-	if len(c.Passed) > 0 {
-		fd = c.Passed[0]
+	for _, passed := range c.Passed { // a connection or a listener before all else
+		if t.serves(passed.Socket) && !t.serves(fd.Socket) || fd == (recording.FD{}) {
+			fd = passed
+		}
 	}
+	e.detail = e.detail || len(c.Passed) > 0 && !t.serves(fd.Socket)
 	e.kind, e.socket, e.conn = Pass, fd.Socket, t.byID[fd.Socket]
 	e.label = fmt.Sprintf("SCM_RIGHTS %d", fd.Number)
 	if len(c.Passed) > 1 {
@@ -80,11 +83,20 @@ func (t *teller) pass(c *recording.Call, e event, receipts map[recording.SocketI
 		case listener, bound:
 			e.sit = "listenerPass"
 		default:
-			e.sit, e.detail = "otherPass", true
+			e.sit = "otherPass"
 		}
 		break
 	}
 	t.add(e)
+}
+
+// serves reports whether a socket is a listener or a connection to one.
+func (t *teller) serves(id recording.SocketID) bool {
+	switch t.class[id] {
+	case listener, bound, accepted:
+		return true
+	}
+	return false
 }
 
 // idle reports that a process leaves the listening to others.
@@ -185,14 +197,15 @@ func (t *teller) end(c *recording.Call, e event) {
 	case c.Errno != "":
 		e.detail = true // ENOTCONN, of a client that has gone already
 	case c.Name == "shutdown":
-		e.sit, e.detail = "shutdown", cl != accepted && cl != listener && cl != outgoing
+		e.sit, e.detail = "shutdown", e.detail || cl != accepted && cl != listener && cl != outgoing
 		e.label = fmt.Sprintf("shutdown(%d, %s)", n, arg(c, "how", 1))
+	case t.passed[e.socket][c.PID] != 0 && t.serves(e.socket):
+		e.sit, e.sign, e.detail = "closeCopy", "closeCopy", cl != accepted
 	case cl == listener:
 		e.sit = "closeListen"
-	case cl == accepted && t.passed[e.socket][c.PID] != 0:
-		e.sit, e.sign = "closeCopy", "closeCopy"
 	case cl == accepted, cl == outgoing:
 		e.sit = "closeConn"
+		e.detail = e.detail || cl == outgoing && t.family(e.socket) == "AF_UNIX"
 	default:
 		e.detail = true
 	}
@@ -203,7 +216,7 @@ func (t *teller) end(c *recording.Call, e event) {
 func (t *teller) epoll(c *recording.Call, e event) {
 	watched := e.socket
 	e.label, e.sign, e.minor = "epoll_ctl", "epoll", true
-	e.detail = t.class[watched] != listener || !strings.Contains(text(c), "EPOLL_CTL_ADD")
+	e.detail = e.detail || t.class[watched] != listener || !strings.Contains(text(c), "EPOLL_CTL_ADD")
 	e.sit = "epoll"
 	if strings.Contains(text(c), "EPOLLEXCLUSIVE") {
 		e.label, e.sign, e.sit = "epoll_ctl EPOLLEXCLUSIVE", "exclusive", "exclusive"

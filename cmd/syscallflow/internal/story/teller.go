@@ -78,6 +78,7 @@ type teller struct {
 	listeners []listening
 	byPID     map[int][]*recording.Call
 	carriers  map[recording.SocketID]bool // of passed descriptors
+	aside     map[recording.SocketID]bool // listeners that have nothing to do with the rest
 	trails    map[recording.SocketID]string
 	idles     map[int]bool
 	place     map[int]int    // of a process among them
@@ -136,6 +137,7 @@ func newTeller(r *recording.Recording, o Options) *teller {
 			t.class[s.ID] = pair
 		}
 	}
+	t.sideline()
 	for _, c := range r.Calls {
 		if c.FD == nil || t.class[c.FD.Socket] != other || t.family(c.FD.Socket) == "AF_NETLINK" {
 			continue
@@ -159,6 +161,19 @@ func newTeller(r *recording.Recording, o Options) *teller {
 		}
 	}
 	return t
+}
+
+// sideline finds Unix listeners to which nobody came, beside others to which
+// somebody did: they are for control, not for what the program serves.
+func (t *teller) sideline() {
+	served := map[recording.SocketID]bool{}
+	for _, s := range t.socks {
+		served[s.From] = served[s.From] || s.From != 0
+	}
+	t.aside = map[recording.SocketID]bool{}
+	for _, l := range t.listeners {
+		t.aside[l.ID] = l.Family == "AF_UNIX" && !served[l.ID] && len(served) > 0
+	}
 }
 
 // index looks at each call once, for what is asked often.

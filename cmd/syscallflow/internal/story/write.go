@@ -57,6 +57,9 @@ func (t *teller) write(s *Story) {
 	t.queues(s, placed)
 }
 
+// repeated are situations that are shown once for each process that is in them.
+var repeated = map[situation]bool{"herd": true, "epoll": true, "exclusive": true, "channel": true, "socket": true}
+
 // merge folds events that follow each other and differ in nothing, and those that
 // need to be seen only once.
 func (t *teller) merge(lanes map[actor]int) {
@@ -77,11 +80,11 @@ func (t *teller) merge(lanes map[actor]int) {
 			continue
 		}
 		k := key{e.sign, lanes[e.from], lanes[e.to], e.state}
-		if first := once[k]; first != nil && e.conn == nil && e.minor || first != nil && e.sit == "herd" {
-			first.fold(e)
-			continue
-		}
-		if e.conn == nil && e.minor || e.sit == "herd" {
+		if e.conn == nil && (repeated[e.sit] || notable[e.sign] != "") {
+			if first := once[k]; first != nil {
+				first.fold(e)
+				continue
+			}
 			once[k] = e
 		}
 		alike := previous != nil && k == before && e.kind == previous.kind &&
@@ -170,6 +173,9 @@ func (t *teller) queues(s *Story, placed []int) {
 		if len(s.Queues) == 8 {
 			break
 		}
+		if t.aside[so.ID] && !t.o.Verbose {
+			continue
+		}
 		q := Queue{Address: so.Local, Limit: so.Backlog, Depths: make([]int, len(s.Steps))}
 		for _, known := range s.Sockets {
 			if known.ID == so.ID {
@@ -191,13 +197,16 @@ func (t *teller) counted(q *Queue, id recording.SocketID, placed []int) (seen bo
 	next, now := 0, 0
 	for n, i := range placed {
 		most, changed := 0, false
+		if n == len(placed)-1 {
+			i = len(t.events) - 1
+		}
 		for ; i >= 0 && next <= i; next++ {
 			e := &t.events[next]
 			if !e.changed || e.conn == nil || e.conn.listener != id {
 				continue
 			}
 			seen, now = true, e.depth
-			if next == i {
+			if next == placed[n] {
 				most, changed = now, true
 			} else if !changed || now > most {
 				most, changed = now, true

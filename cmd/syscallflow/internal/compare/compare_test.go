@@ -1,0 +1,91 @@
+package compare
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"onconn/cmd/syscallflow/internal/recording"
+	"onconn/internal/terminal"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func load(t testing.TB, name string) *recording.Recording {
+	t.Helper()
+	f, err := os.Open("../../testdata/made/" + name + ".json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, err := recording.Read(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestProfile(t *testing.T) {
+	p := Of(load(t, "node-rr"))
+	if p.Connections != 2 || p.Handed != 2 || p.Shared || p.Backlog != 511 || p.Listeners != 1 || p.Empty != 2 {
+		t.Errorf("%+v", p)
+	}
+	for name, want := range map[string]Counts{
+		"accept4": {4, 0}, "sendmsg": {2, 0}, "recvmsg": {0, 2}, "close": {2, 2}, "read": {0, 2}, "bind": {}, "epoll_wait": {},
+	} {
+		if got := p.Serving[name]; got != want {
+			t.Errorf("%s: %+v, want %+v", name, got, want)
+		}
+	}
+	if p.Setup["bind"] != 1 || p.Setup["listen"] != 1 {
+		t.Errorf("%v", p.Setup)
+	}
+	shared := Of(load(t, "shared"))
+	if !shared.Shared || shared.Connections != 5 || shared.Empty != 15 || shared.Handed != 0 {
+		t.Errorf("%+v", shared)
+	}
+	if none := Of(load(t, "in-use")); none.Connections != 0 || none.Calls() != 0 {
+		t.Errorf("%+v", none)
+	}
+}
+
+func TestWrite(t *testing.T) {
+	for _, pair := range [][2]string{{"node-rr", "shared"}, {"python", "in-use"}, {"python", "python"}} {
+		a, b := load(t, pair[0]), load(t, pair[1])
+		for _, style := range []terminal.Style{{Width: 80}, {Width: 80, ASCII: true}, {Width: 80, Colour: true}} {
+			var out bytes.Buffer
+			if err := Write(&out, a, b, style); err != nil {
+				t.Fatal(err)
+			}
+			for _, line := range strings.Split(out.String(), "\n") {
+				if n := terminal.Cells(line); n > style.Width {
+					t.Errorf("%d cells: %s", n, line)
+				}
+				if i := strings.IndexFunc(line, func(r rune) bool { return r > 0x7e }); style.ASCII && i >= 0 {
+					t.Errorf("not ASCII: %s", line)
+				}
+			}
+			if style != (terminal.Style{Width: 80}) {
+				continue
+			}
+			golden := filepath.Join("testdata", pair[0]+"+"+pair[1]+".txt")
+			if *update {
+				if err := os.WriteFile(golden, out.Bytes(), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				continue
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil || string(want) != out.String() {
+				t.Errorf("%s: %v; -update writes it anew. Now it is:\n%s", golden, err, out.String())
+			}
+		}
+	}
+}
