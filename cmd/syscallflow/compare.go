@@ -23,11 +23,11 @@ func newCompare() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			a, err := load(args[0])
+			a, err := readRecording(args[0])
 			if err != nil {
 				return err
 			}
-			b, err := load(args[1])
+			b, err := readRecording(args[1])
 			if err != nil {
 				return err
 			}

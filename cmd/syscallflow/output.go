@@ -118,8 +118,8 @@ func toFile(name string, write func(io.Writer) error) error {
 	return errors.Join(write(file), file.Close())
 }
 
-// load reads a recording; "-" is standard input.
-func load(name string) (*recording.Recording, error) {
+// readRecording reads a recording; "-" is standard input.
+func readRecording(name string) (*recording.Recording, error) {
 	if name == "-" {
 		return recording.Read(os.Stdin)
 	}

@@ -22,7 +22,7 @@ func newReplay() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := load(args[0])
+			r, err := readRecording(args[0])
 			if err != nil {
 				return err
 			}
