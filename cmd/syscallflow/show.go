@@ -3,7 +3,8 @@ package main
 import (
 	"errors"
 
-	"github.com/spf13/cobra")
+	"github.com/spf13/cobra"
+)
 
 func newShow() *cobra.Command {
 	var f recordFlags

@@ -25,10 +25,17 @@ func (t *teller) processes() {
 		if p.End != 0 && p.Status != "" && p.Status != "exit status 0" {
 			why, man := explain("died", p.Status)
 			t.add(event{at: p.End, kind: Life, from: process(p.PID), to: process(p.PID), label: p.Status,
-				sign: "died", sit: "died", state: Failed, why: why, man: man, pid: p.PID, detail: endedByUs(t.r, p),
+				sign: "died", sit: "died", state: Failed, why: why, man: man, pid: p.PID, detail: endedByUs(t.r, p), hint: t.helper(p),
 				raw: []string{fmt.Sprintf("%d ended: %s", p.PID, p.Status)}})
 		}
 	}
+}
+
+// helper reports whether the end of a process matters to nobody who isn't in the
+// drawing anyway: scripts start many that fail as they should.
+func (t *teller) helper(p *recording.Process) bool {
+	_, child := t.procs[p.Parent]
+	return child && !strings.HasPrefix(p.Status, "signal: ")
 }
 
 // endedByUs reports whether a process was ended by a signal when the recording

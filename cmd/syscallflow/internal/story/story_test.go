@@ -101,6 +101,18 @@ func TestInUse(t *testing.T) {
 	}
 }
 
+// TestHelpers leaves out processes that only fail, and not those that are killed.
+func TestHelpers(t *testing.T) {
+	r := load(t, "made/python")
+	r.Processes = append(r.Processes,
+		recording.Process{PID: 9775, Parent: 9774, Name: "readlink", Begin: 1e6, End: 2e6, Status: "exit status 1"},
+		recording.Process{PID: 9776, Parent: 9774, Name: "worker", Begin: 1e6, End: 2e6, Status: "signal: segmentation fault"})
+	got := strings.Join(lines(Tell(r, Options{})), "\n")
+	if strings.Contains(got, "readlink") || !strings.Contains(got, "worker: signal: segmentation fault") {
+		t.Errorf("%s", got)
+	}
+}
+
 func TestSharedAndHerd(t *testing.T) {
 	s := Tell(load(t, "made/shared"), Options{})
 	inOrder(t, lines(s),
