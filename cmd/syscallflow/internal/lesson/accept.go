@@ -113,7 +113,7 @@ func (r *Run) accepting(ctx context.Context, s *stage, k kernel) error {
 		"That is why connect returned before accept was called. listen(2)", "connected", "waits", "bytes")
 	r.say("accept doesn't connect anybody. It takes the oldest connection out of the queue and makes a descriptor "+
 		"for it; the listening socket stays as it was, for the next one. accept(2)", "descriptor", "empty")
-	r.say("Node hides all of this behind server.listen(8000): that is socket, bind and listen, and accept whenever "+
+	r.say("Node hides all of this behind server.listen(8000): that is socket, bind and listen, and accept whenever " +
 		"epoll says that the queue isn't empty.")
 	r.myth("\"Each connection gets a port of its own at the server.\"",
 		"It has the listener's. The client's address and port tell connections apart. tcp(7)", "port")

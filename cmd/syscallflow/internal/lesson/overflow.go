@@ -17,7 +17,7 @@ var overflow = Lesson{
 	Try: []string{
 		"nstat -az TcpExtListenOverflows TcpExtListenDrops   # of the whole host",
 		"ss -ltnm                 # d<N> in skmem: refused segments of this listener",
-		"backlogprobe explain overflow       # the two ways, and what each looks like",
+		"backlogprobe explain ListenOverflows           # what it counts, and what not",
 	},
 	Think: "ListenOverflows grew by 40 in a minute. How many clients were lost?",
 	Answer: "It can't be told from that. It counts refused segments, and a client sends several: each " +
@@ -118,7 +118,7 @@ func (r *Run) overflow(s *stage, k kernel) error {
 		"latencies of a second and more, not for errors. tcp(7)", "got", "late")
 	r.say(fmt.Sprintf("The counters count segments. The third client alone counted %d times; ListenOverflows does "+
 		"that for all listeners of the host together. nstat(8)", counted), "counted")
-	r.say("There is a second way, rarer: the queue fills up between SYN and the last ACK of a handshake. Then the "+
+	r.say("There is a second way, rarer: the queue fills up between SYN and the last ACK of a handshake. Then the " +
 		"client believes that it is connected; syscallflow marks it (\"no room\"), and backlogprobe explain tells the two apart.")
 	r.myth("\"Overflow gives ECONNREFUSED.\"", "That means that nobody listens. A full queue is silence.", "lost", "closed")
 	r.myth("\"ListenOverflows = lost clients.\"",
