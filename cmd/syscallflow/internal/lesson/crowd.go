@@ -14,11 +14,12 @@ import (
 type crowd struct {
 	fds   []sock.FD
 	stage *stage
+	lost  map[sock.FD]bool // the kernel tells of a reset only once
 }
 
 // crowd begins so many connections. What is set on each comes before connect.
 func (s *stage) crowd(port, n int, before ...func(sock.FD) error) (*crowd, error) {
-	c := &crowd{stage: s}
+	c := &crowd{stage: s, lost: map[sock.FD]bool{}}
 	return c, c.add(port, n, before...)
 }
 
@@ -73,19 +74,20 @@ func (c *crowd) settled(atLeast int) int {
 }
 
 // reset counts those to whom the server's kernel has sent RST.
-func (c *crowd) reset() (n int) {
+func (c *crowd) reset() int {
 	for _, fd := range c.fds {
-		p := make([]byte, 1)
-		if _, err := fd.Read(p); errors.Is(err, unix.ECONNRESET) {
-			n++
+		if _, err := fd.Read(make([]byte, 1)); errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE) {
+			c.lost[fd] = true
 		}
 	}
-	return n
+	return len(c.lost)
 }
 
 // say has each of them send a line.
 func (c *crowd) say(text string) {
 	for _, fd := range c.fds {
-		fd.Write([]byte(text + "\n")) // one that was reset is counted by reset
+		if _, err := fd.Write([]byte(text + "\n")); errors.Is(err, unix.ECONNRESET) {
+			c.lost[fd] = true
+		}
 	}
 }

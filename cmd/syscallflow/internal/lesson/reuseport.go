@@ -131,7 +131,7 @@ func (r *Run) spread(ctx context.Context, s *stage) error {
 // noSpill fills one queue of two.
 func (r *Run) noSpill(s *stage, k kernel) error {
 	const clients = 24
-	small, port := s.listener(0, "reuseport")
+	_, port := s.listener(0, "reuseport")
 	large := s.mustNumber("socket")
 	s.must("reuseport %d", large)
 	s.must("bind %d %d", large, port)
@@ -154,7 +154,7 @@ func (r *Run) noSpill(s *stage, k kernel) error {
 	if i < 0 || j < 0 {
 		return fmt.Errorf("the two sockets of port %d weren't found: %w", port, unix.ENOENT)
 	}
-	r.step("Two sockets of which one has a queue for 1 connection (listen %d 0), the other for 65. %d clients; nobody accepts.", small, clients)
+	r.step("Two sockets of which one has a queue for 1 connection, the other for 65. %d clients; nobody accepts.", clients)
 	equal(r, "full", "in the small queue", found[i].Depth, 1)
 	r.holds("room", "in the large queue", found[j].Depth, "", "less than 65", found[j].Depth < 65)
 	r.holds("refused", "clients that are not connected", clients-in, "", "some", in < clients)

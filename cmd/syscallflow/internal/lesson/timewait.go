@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -29,19 +30,27 @@ func runTimeWait(ctx context.Context, r *Run) error {
 	if err != nil {
 		return err
 	}
-	err = firstOf(r.restartWithout(ctx, s), r.restartWith(ctx, s), r.clientFirst(ctx, s))
+	err = firstOf(r.restartWithout(ctx, s), r.restartWith(ctx, s))
 	rec, ended := s.end()
 	if err = firstOf(s.failed, err, ended); err != nil {
 		return err
 	}
 	r.Recording = rec
+	if s, err = start(ctx, false, "server"); err != nil {
+		return err
+	}
+	err = firstOf(r.clientFirst(ctx, s), r.twice(s))
+	_, ended = s.end()
+	if err = firstOf(s.failed, err, ended); err != nil {
+		return err
+	}
 
 	r.say("Nobody has it, but a connection that is over. Whoever closes first, which was the server, keeps it in "+
 		"TIME_WAIT, and as long as the kernel remembers it the address counts as used. tcp(7), bind(2)", "rows", "plain")
 	r.say("SO_REUSEADDR lets bind look past that. Both sockets must have it: the new one, and the old one of which the "+
 		"connections were accepted. So a server sets it always, before the first bind. socket(7)", "late", "both")
 	r.say("It doesn't let two servers listen on one port: who listens keeps others away. socket(7)", "listens")
-	r.say("When the client closed first, the TIME_WAIT was the client's, at its own port, and the server's port was free.", "none", "free")
+	r.say("When the client closed first, the TIME_WAIT was the client's, at its own port, and the server's port was free.", "clients", "none", "free")
 	r.myth("\"SO_REUSEADDR on the new server beats TIME_WAIT.\"", "Only if the old one had it too.", "late", "both")
 	r.myth("\"SO_REUSEADDR lets a second server steal the port.\"", "Not on Linux, while the first one listens.", "listens")
 	return nil
@@ -49,30 +58,30 @@ func runTimeWait(ctx context.Context, r *Run) error {
 
 // serveOne makes a listener, serves one client, and closes the listener. Who closes
 // the connection first is said.
-func (s *stage) serveOne(ctx context.Context, serverFirst bool, options ...string) (port int, err error) {
+func (s *stage) serveOne(ctx context.Context, serverFirst bool, options ...string) (port, peer int, err error) {
 	fd, port := s.listener(5, options...)
 	if s.failed != nil {
-		return 0, s.failed
+		return 0, 0, s.failed
 	}
 	c, err := s.dial(ctx, port)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer c.Close()
 	conn := s.mustNumber("accept %d", fd)
 	if err := c.send("hello"); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	s.must("read %d", conn)
 	s.must("write %d bye", conn)
 	if _, err := c.answer(); err != nil {
-		return 0, firstOf(s.failed, err)
+		return 0, 0, firstOf(s.failed, err)
 	}
 	if serverFirst {
 		s.must("close %d", conn)
 		c.SetReadDeadline(time.Now().Add(patience))
 		if n, _ := c.Read(make([]byte, 1)); n != 0 { // until FIN
-			return 0, fmt.Errorf("the server sent more than its answer")
+			return 0, 0, fmt.Errorf("the server sent more than its answer")
 		}
 		c.Close()
 	} else {
@@ -81,7 +90,7 @@ func (s *stage) serveOne(ctx context.Context, serverFirst bool, options ...strin
 		s.must("close %d", conn)
 	}
 	s.must("close %d", fd)
-	return port, s.failed
+	return port, c.LocalAddr().(*net.TCPAddr).Port, s.failed
 }
 
 // again binds a new socket to a port, and lets it listen if that succeeds.
@@ -99,7 +108,7 @@ func (s *stage) again(port int, options ...string) string {
 }
 
 func (r *Run) restartWithout(ctx context.Context, s *stage) error {
-	port, err := s.serveOne(ctx, true)
+	port, _, err := s.serveOne(ctx, true)
 	if err != nil {
 		return err
 	}
@@ -118,7 +127,7 @@ func (r *Run) restartWithout(ctx context.Context, s *stage) error {
 }
 
 func (r *Run) restartWith(ctx context.Context, s *stage) error {
-	port, err := s.serveOne(ctx, true, "reuseaddr")
+	port, _, err := s.serveOne(ctx, true, "reuseaddr")
 	if err != nil {
 		return err
 	}
@@ -126,8 +135,15 @@ func (r *Run) restartWith(ctx context.Context, s *stage) error {
 	both := s.again(port, "reuseaddr")
 	r.step("The same with SO_REUSEADDR from the beginning: %s.", both)
 	equal(r, "both", "bind and listen again, both with SO_REUSEADDR", both, "ok")
+	return nil
+}
 
+// twice tries to have two listeners on one port.
+func (r *Run) twice(s *stage) error {
 	fd, port := s.listener(5, "reuseaddr")
+	if s.failed != nil {
+		return s.failed
+	}
 	listens := s.again(port, "reuseaddr")
 	s.must("close %d", fd)
 	r.step("Bind to a port where another socket listens, both with SO_REUSEADDR: %s.", listens)
@@ -136,12 +152,14 @@ func (r *Run) restartWith(ctx context.Context, s *stage) error {
 }
 
 func (r *Run) clientFirst(ctx context.Context, s *stage) error {
-	port, err := s.serveOne(ctx, false)
+	port, peer, err := s.serveOne(ctx, false)
 	if err != nil {
 		return err
 	}
+	until(func() bool { return len(timeWaits(peer)) == 1 })
 	free := s.again(port)
-	r.step("A server without SO_REUSEADDR whose client closes first. Bind again: %s.", free)
+	r.step("Not traced: a server without SO_REUSEADDR whose client closes first. Bind again: %s.", free)
+	equal(r, "clients", "connections of the client's port in TIME_WAIT", len(timeWaits(peer)), 1)
 	equal(r, "none", "connections of the server's port in TIME_WAIT", len(timeWaits(port)), 0)
 	equal(r, "free", "bind again, without SO_REUSEADDR", free, "ok")
 	return nil

@@ -22,9 +22,9 @@ type Writer struct {
 
 // Story is what is drawn of a run.
 func (r *Run) Story() *story.Story {
-	s := story.Tell(r.Recording, story.Options{})
-	s.Title = r.Program
-	return s
+	named := *r.Recording
+	named.Command = []string{r.Program}
+	return story.Tell(&named, story.Options{})
 }
 
 // Write writes a run: what was asked, done, recorded, measured, and what it means.

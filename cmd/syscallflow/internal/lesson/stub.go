@@ -1,3 +1,0 @@
-package lesson
-
-var reload Lesson
