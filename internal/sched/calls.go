@@ -71,13 +71,17 @@ func (c *callCounter) from(begin time.Time, pids []int) (count func() uint64) {
 	if c == nil {
 		return func() uint64 { return 0 }
 	}
+	started := make(chan struct{})
 	start := time.AfterFunc(time.Until(begin), func() {
+		defer close(started)
 		for _, pid := range pids {
 			c.counts.Put(uint32(pid), uint64(0))
 		}
 	})
 	return func() (sum uint64) {
-		start.Stop()
+		if !start.Stop() {
+			<-started
+		}
 		for _, pid := range pids {
 			var n uint64
 			if c.counts.Lookup(uint32(pid), &n) == nil {

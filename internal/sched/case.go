@@ -61,13 +61,18 @@ func loadTo(part float64, cpus int, work []Work, during time.Duration) int {
 }
 
 // Scale is the case with its times and its number of connections scaled, at the
-// same rate. Rounds are fewer, too, but one at least.
+// same rate. Rounds are fewer, too, but one at least. Stalls are as long and as
+// frequent as before in a longer case, and shorter in a shorter one.
 func (c Case) Scale(by float64) Case {
 	scale := func(n int) int { return int(math.Round(float64(n) * by)) }
 	c.Load.Connections = max(1, scale(c.Load.Connections))
 	c.Load.For = time.Duration(float64(c.Load.For) * by)
 	if c.Load.Rounds > 0 {
 		c.Load.Rounds = max(1, scale(c.Load.Rounds))
+	}
+	if by < 1 {
+		c.Stall.For = time.Duration(float64(c.Stall.For) * by)
+		c.Stall.Every = time.Duration(float64(c.Stall.Every) * by)
 	}
 	return c
 }

@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -111,4 +112,39 @@ func median(all []Figures) (m Figures) {
 	m.Late = duration(func(f Figures) time.Duration { return f.Late })
 	m.Calls = float(func(f Figures) float64 { return f.Calls })
 	return m
+}
+
+// Latency writes a time with what matters of it: "0.11ms", "5.0ms", "41ms", "1.5s".
+func Latency(d time.Duration) string {
+	switch ms := float64(d) / float64(time.Millisecond); {
+	case ms < 0.995:
+		return fmt.Sprintf("%.2fms", ms)
+	case ms < 9.95:
+		return fmt.Sprintf("%.1fms", ms)
+	case ms < 999.5:
+		return fmt.Sprintf("%.0fms", ms)
+	default:
+		return fmt.Sprintf("%.1fs", ms/1000)
+	}
+}
+
+// Ranked are the shares of connections from the fullest worker to the emptiest,
+// over all runs.
+func (w WayReport) Ranked() []float64 {
+	var ranked []float64
+	for _, r := range w.Runs {
+		shares := slices.Sorted(slices.Values(r.Shares))
+		slices.Reverse(shares)
+		if ranked == nil {
+			ranked = make([]float64, len(shares))
+		}
+		all := 0
+		for _, n := range shares {
+			all += n
+		}
+		for i, n := range shares {
+			ranked[i] += float64(n) / float64(max(all, 1)) / float64(len(w.Runs))
+		}
+	}
+	return ranked
 }
