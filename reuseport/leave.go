@@ -68,7 +68,11 @@ func (g *Group) Resize(ctx context.Context, n int, d Drain) ([]Report, error) {
 	}
 	var reports []Report
 	for g.size() > n {
-		r, err := g.Drain(ctx, g.youngest(), d)
+		m := g.youngest()
+		if m == nil { // others have had them leave
+			break
+		}
+		r, err := g.Drain(ctx, m, d)
 		if err != nil {
 			return reports, err
 		}
@@ -83,12 +87,11 @@ func (g *Group) size() int {
 	return len(g.order)
 }
 
-func (g *Group) youngest() *Member {
+func (g *Group) youngest() (m *Member) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	m := g.order[0]
 	for _, other := range g.order {
-		if other.ID > m.ID {
+		if m == nil || other.ID > m.ID {
 			m = other
 		}
 	}

@@ -319,3 +319,31 @@ func TestCookies(t *testing.T) {
 		}
 	})
 }
+
+// A group that all have left takes a steering for those who join, and nil is the
+// hash.
+func TestSetSteeringOfNobody(t *testing.T) {
+	testleak.FDs(t)
+	g, err := Listen("tcp", "127.0.0.1:0", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	if err := g.Leave(g.Members()[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.SetSteering(Weighted{}); err != nil || g.Steering() != (Weighted{}) {
+		t.Errorf("%v, %v", g.Steering(), err)
+	}
+	for range 2 {
+		if _, err := g.Join(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := g.SetAway(g.Members()[0], true); err != nil {
+		t.Error(err)
+	}
+	if err := g.SetSteering(nil); err != nil || g.Steering() != (Hash{}) {
+		t.Errorf("%v, %v", g.Steering(), err)
+	}
+}

@@ -76,14 +76,23 @@ func (g *Group) Steering() Steering {
 	return g.steering
 }
 
-// SetSteering changes how the kernel chooses. If it can't be done, the old way
-// stays. For the moment of the change it is the kernel's hash, also over members
-// that are away, so that drains begin again.
+// SetSteering changes how the kernel chooses; nil is [Hash]. If it can't be done,
+// the old way stays. For the moment of the change it is the kernel's hash, also
+// over members that are away, so that drains begin again. A [Counting] one sees
+// the connections of members that join from then on, and of older ones only what
+// is on its way.
 func (g *Group) SetSteering(s Steering) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
 		return g.fail("steer", net.ErrClosed)
+	}
+	if s == nil {
+		s = Hash{}
+	}
+	if len(g.order) == 0 { // all have left: it is for those who join
+		g.steering = s
+		return nil
 	}
 	old := g.steering
 	if err := old.Stop(g.places()); err != nil {

@@ -25,8 +25,13 @@ func TestFairness(t *testing.T) {
 			t.Errorf("%v: max/mean is %.2f: %v", p, r, got)
 		}
 	}
-	got := newCrowd(t).come(newGroup(t, nil, 4), 400)
-	t.Logf("%-18s max/mean %.2f %v", "hash", imbalance(got, 4), got)
+	for _, s := range []reuseport.Steering{reuseport.Hash{}, reuseport.Weighted{}} {
+		got := newCrowd(t).come(newGroup(t, s, 4), 400)
+		t.Logf("%-18v max/mean %.2f %v", s, imbalance(got, 4), got)
+		if r := imbalance(got, 4); r > 1.6 || total(got) != 400 { // by chance: 1.6 is beyond six deviations
+			t.Errorf("%v: max/mean is %.2f: %v", s, r, got)
+		}
+	}
 }
 
 // Least loaded makes up for what was uneven before.
