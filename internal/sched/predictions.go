@@ -2,6 +2,8 @@ package sched
 
 import (
 	"fmt"
+	"reflect"
+	"slices"
 	"time"
 )
 
@@ -30,12 +32,15 @@ func (p Prediction) Held() bool {
 	return true
 }
 
-// Predictions judges those whose case is in the report with all of its ways: the
-// missed ones first.
+// Predictions judges those whose case is in the report as it is meant, with all
+// of its ways: the missed ones first.
 func (r *Report) Predictions() (all []Prediction) {
 	var held []Prediction
 	for _, c := range r.Cases {
 		judge := judges[c.Name]
+		if !r.asMeant(c.Case) {
+			continue
+		}
 		by := map[Way]Figures{}
 		for _, w := range c.Ways {
 			by[w.Way] = w.Median
@@ -58,6 +63,11 @@ func (r *Report) Predictions() (all []Prediction) {
 		}
 	}
 	return append(all, held...)
+}
+
+// asMeant reports whether a case is one of [Hermes] and not a shorter one.
+func (r *Report) asMeant(c Case) bool {
+	return slices.ContainsFunc(Hermes(r.CPUs), func(h Case) bool { return reflect.DeepEqual(c, h) })
 }
 
 // near is what "near" means to a duration: a fifth more or less.

@@ -23,7 +23,7 @@ func TestPredictions(t *testing.T) {
 		return all
 	}
 	report := func(figures map[string]map[Way]*Figures) *Report {
-		r := &Report{}
+		r := &Report{CPUs: 2}
 		for _, c := range Hermes(2) {
 			report := CaseReport{Case: c}
 			for _, w := range HermesWays() {
@@ -75,7 +75,7 @@ func TestPredictions(t *testing.T) {
 	// Without all ways, or in other cases, there is nothing to judge.
 	r := report(good())
 	r.Cases[0].Ways = r.Cases[0].Ways[:3]
-	r.Cases[1].Name = "idle"
+	r.Cases[1].Case = r.Cases[1].Scale(0.5)
 	if got := r.Predictions(); len(got) != 4 {
 		t.Errorf("%+v", got)
 	}

@@ -2,6 +2,7 @@ package sched
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -61,4 +62,39 @@ func sum(shares []int) (n int) {
 		n += s
 	}
 	return n
+}
+
+// Workers that don't start are an error, and nothing is left of them.
+func TestNoStart(t *testing.T) {
+	for _, w := range []Way{Shared, RoundRobin} {
+		for _, command := range []string{"/does/not/exist", "/bin/false"} {
+			c := config(t, Case{Load: Load{Connections: 1}})
+			c.Command, c.Ways = []string{command}, []Way{w}
+			if _, err := Run(context.Background(), c); err == nil {
+				t.Errorf("%s: %s is no error", w, command)
+			}
+		}
+	}
+}
+
+// The end of the context is that of the run, also while a worker is stopped.
+func TestCancel(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	c := config(t, Case{Name: "long", Load: Load{Connections: 1000, For: time.Minute}, Stall: Stall{For: time.Minute, Every: time.Minute}})
+	c.Ways = []Way{Shared}
+	c.Progress = func(float64, string) { time.AfterFunc(500*time.Millisecond, cancel) }
+	if _, err := Run(ctx, c); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func TestParseWay(t *testing.T) {
+	for _, w := range Ways() {
+		if got, err := ParseWay(string(w)); got != w || err != nil || w.Explain() == "" {
+			t.Errorf("%s: %v, %v, %q", w, got, err, w.Explain())
+		}
+	}
+	if _, err := ParseWay("best"); err == nil {
+		t.Error("there is no such way")
+	}
 }

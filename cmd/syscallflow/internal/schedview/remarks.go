@@ -21,15 +21,35 @@ func remarks(r *sched.Report) (lines []string) {
 			lines = append(lines, tail(*t.hung))
 		}
 	}
-	for _, out := range r.LeftOut {
-		lines = append(lines, fmt.Sprintf("%s is left out: %s.", out.Way, out.Reason))
-	}
+	lines = append(lines, leftOut(r)...)
 	if busy(r) {
 		lines = append(lines, "Something else kept the CPUs busy: the clients themselves were late by more than what they measured. Repeat it when the machine is quiet.")
 	}
 	return append(lines, "Times count from when a connection was due, whatever the server did before; at p99 the clients were "+
 		sched.Latency(late(r))+" late by themselves. Clients and workers share the CPUs. Load average before and after: "+
 		strings.Join(r.Load[:], "; ")+".")
+}
+
+// leftOut says which ways are missing, and why.
+func leftOut(r *sched.Report) (lines []string) {
+	var reasons []string
+	ways := map[string][]string{}
+	for _, out := range r.LeftOut {
+		if ways[out.Reason] == nil {
+			reasons = append(reasons, out.Reason)
+		}
+		ways[out.Reason] = append(ways[out.Reason], string(out.Way))
+	}
+	for _, reason := range reasons {
+		are := "is"
+		if len(ways[reason]) > 1 {
+			are = "are"
+		}
+		// What comes after the semicolon is for programmers.
+		why, _, _ := strings.Cut(strings.TrimPrefix(reason, "steer: "), "; ")
+		lines = append(lines, fmt.Sprintf("%s %s left out: %s.", strings.Join(ways[reason], " and "), are, why))
+	}
+	return lines
 }
 
 // unevenness names the most uneven way.

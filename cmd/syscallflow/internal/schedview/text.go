@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 
 	"onconn/internal/sched"
@@ -47,8 +48,9 @@ func WriteText(w io.Writer, s terminal.Style, r *sched.Report) error {
 	fmt.Fprintf(&b, "%s, %s, Linux %s, seed %d, %s\n", words.Count(r.Workers, "worker"), words.Count(r.CPUs, "CPU"), r.Kernel, r.Seed,
 		words.Count(r.Repeat, "run"))
 	predictions := r.Predictions()
+	detailed := len(r.Cases) > 0 && slices.ContainsFunc(sched.Hermes(r.CPUs), func(c sched.Case) bool { return c.Name == r.Cases[0].Name })
 	for _, t := range tables(r) {
-		writeTable(&b, s, t, len(predictions) > 0)
+		writeTable(&b, s, t, detailed)
 	}
 	if r.Repeat > 1 {
 		b.WriteString("\nEach figure is the median of the runs for itself.\n")
@@ -81,7 +83,11 @@ func writeTable(b *strings.Builder, s terminal.Style, t table, detailed bool) {
 		columns[len(columns)-1] = p99Hung
 	}
 	fmt.Fprintf(b, "\n%s  %s\n", s.Bold(t.Name), t.Title)
-	head := terminal.Pad("way", nameCells) + terminal.Pad(s.Cut("connections per worker", bars-1), bars)
+	heading := "connections per worker"
+	if bars < barCells {
+		heading = "connections"
+	}
+	head := terminal.Pad("way", nameCells) + terminal.Pad(heading, bars)
 	for _, c := range columns {
 		head += terminal.Pad(c.head, -c.cells)
 	}

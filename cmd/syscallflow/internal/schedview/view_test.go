@@ -31,7 +31,10 @@ func sample() *sched.Report {
 			{Case: sched.Case{Name: "loaded", Title: "much to do", Load: load}, Ways: ways},
 			{Case: sched.Case{Name: "hung", Title: "one stops", Load: load, Stall: sched.Stall{For: 1, Every: 2}}, Ways: ways},
 		},
-		LeftOut: []sched.LeftOut{{Way: sched.LeastLoaded, Reason: "making eBPF programs needs CAP_BPF, which this process lacks"}},
+		LeftOut: []sched.LeftOut{
+			{Way: sched.Turns, Reason: "steer: making eBPF programs needs CAP_BPF; and more: EPERM"},
+			{Way: sched.LeastLoaded, Reason: "steer: making eBPF programs needs CAP_BPF; and more: EPERM"},
+		},
 	}
 }
 
@@ -43,7 +46,7 @@ func TestText(t *testing.T) {
 		}
 		got := b.String()
 		for _, want := range []string{"nothing <to> do", "0.250", "4.00", "5.0ms", "15ms", "0.11ms", "p99 hung", "3 failed",
-			"least is left out", "CAP_BPF", "idle: with exclusive one of 4 workers got 100% of the connections",
+			"turns and least are left out: making eBPF programs needs CAP_BPF.", "idle: with exclusive one of 4 workers got 100% of the connections",
 			"hung: the best p99 is exclusive's, 5.0ms; the worst hash's, 15ms"} {
 			if !strings.Contains(got, want) {
 				t.Errorf("ascii %t: no %q in\n%s", ascii, want, got)
