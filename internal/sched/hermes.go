@@ -7,8 +7,8 @@ func Hermes(cpus int) []Case {
 	stalled := []Work{{1, 2 * time.Millisecond}}
 	expensive := []Work{{0.1, 50 * time.Millisecond}, {0.9, time.Millisecond}}
 	const (
-		stalling = 12 * time.Second
-		costly   = 12 * time.Second
+		stalling = 8 * time.Second
+		costly   = 10 * time.Second
 	)
 	return []Case{{
 		Name:  "long-lived",
@@ -24,7 +24,7 @@ func Hermes(cpus int) []Case {
 		Name:  "burst",
 		Title: "240 connections are open; all send a request of 2 ms CPU at once, each second",
 		Load: Load{Connections: 240, For: 2 * time.Second, Work: []Work{{1, 2 * time.Millisecond}},
-			Stay: true, Again: time.Second, Rounds: 10},
+			Stay: true, Again: time.Second, Rounds: 8},
 	}, {
 		Name:  "expensive",
 		Title: "50 ms of CPU for one connection in ten, 1 ms for the others, 80 % load",
@@ -32,7 +32,7 @@ func Hermes(cpus int) []Case {
 	}, {
 		Name:  "cheap",
 		Title: "3,000 connections a second with no work to speak of",
-		Load:  Load{Connections: 18000, For: 6 * time.Second},
+		Load:  Load{Connections: 15000, For: 5 * time.Second},
 	}}
 }
 
