@@ -75,7 +75,7 @@ The ways turns and least need CAP_BPF. Without, they are left out and it says so
 func (o *schedOptions) run(cmd *cobra.Command) error {
 	style, err := terminal.ForWriter(os.Stdout, o.colour, o.ascii)
 	if err != nil {
-		return err
+		return usageError{err}
 	}
 	report, err := o.report(cmd.Context())
 	if err != nil {
@@ -99,7 +99,7 @@ func (o *schedOptions) report(ctx context.Context) (*sched.Report, error) {
 	}
 	c, err := o.config()
 	if err != nil {
-		return nil, err
+		return nil, usageError{err}
 	}
 	if ctx == nil {
 		ctx = context.Background()
