@@ -111,7 +111,11 @@ func (o *schedOptions) report(ctx context.Context) (*sched.Report, error) {
 		defer progress.Done()
 		c.Progress = progress.Set
 	}
-	return sched.Run(ctx, c)
+	r, err := sched.Run(ctx, c)
+	if errors.Is(err, context.Canceled) {
+		return nil, errors.New("interrupted")
+	}
+	return r, err
 }
 
 func (o *schedOptions) config() (c sched.Config, err error) {

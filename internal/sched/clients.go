@@ -42,6 +42,9 @@ func apply(ctx context.Context, argv []string, processes int, t task) (harvest, 
 		}
 		sum.add(r.harvest)
 	}
+	if ctx.Err() != nil {
+		return sum, ctx.Err()
+	}
 	return sum, errors.Join(errs...)
 }
 
@@ -73,9 +76,6 @@ func callFrom(ctx context.Context, argv []string, t task) (h harvest, err error)
 	stop := context.AfterFunc(ctx, func() { cmd.Process.Kill() })
 	defer stop()
 	if err := cmd.Wait(); err != nil {
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
 		return h, fmt.Errorf("a client process: %w", err)
 	}
 	return h, gob.NewDecoder(&out).Decode(&h)
