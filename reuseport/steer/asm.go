@@ -85,7 +85,8 @@ func (g *generator) label(name string) {
 // generate makes the program of a policy:
 //
 //	take a turn
-//	find the member with the least score, fit ones before others
+//	by turns or weights: find the fit member that the turn falls to
+//	else, or if none is fit: that with the least score, fit ones before others
 //	select its socket, and count
 //	if that can't be, any other socket of a member that isn't away
 //	or none: the kernel's hash decides
@@ -98,8 +99,8 @@ func generate(p Policy, members, board, sockets int) asm.Instructions {
 		g.startByTurn()
 	}
 	g.restore()
-	if p == Weighted {
-		g.byWeight()
+	if p == RoundRobin || p == Weighted {
+		g.byShare(p)
 	}
 	g.scan(p)
 	g.label("found")
@@ -320,29 +321,39 @@ func (g *generator) scan(p Policy) {
 	g.add(asm.JEq.Imm(rBest, none, "pass"))
 }
 
-// byWeight leaves in rBest the place into whose share of the fit ones' weights
-// the turn falls. Turns times the golden ratio spread evenly over the sum, at
-// any time and in any order of weights. If none is fit, it goes on to the scan.
-func (g *generator) byWeight() {
+// byShare leaves in rBest the place into whose share of the fit ones' sum the turn
+// falls. By turns each has the same share: were it for the scan, the place after
+// one that is away or unfit would have the turns of both. By weight, turns times
+// the golden ratio spread evenly over the sum, at any time and in any order of
+// weights. If none is fit, it goes on to the scan.
+func (g *generator) byShare(p Policy) {
 	g.add(asm.LoadMem(rBest, rBoard, offZero, asm.DWord))
 	g.each("sum", func(name string, place int, next string) {
 		g.fit(name, place, next)
-		g.add(g.word(asm.R1, place, offWeight), asm.Add.Reg(rBest, asm.R1))
+		g.share(p, place)
+		g.add(asm.Add.Reg(rBest, asm.R1))
 	})
-	g.add(
-		asm.LoadMem(asm.R1, asm.RFP, atTurn, asm.DWord),
-		asm.LoadImm(asm.R2, 0x9e3779b1, asm.DWord),
-		asm.Mul.Reg(asm.R1, asm.R2),
-		asm.LSh.Imm(asm.R1, 32),
-		asm.RSh.Imm(asm.R1, 32),
-		asm.Mul.Reg(rBest, asm.R1),
-		asm.RSh.Imm(rBest, 32),
-	)
+	g.add(asm.LoadMem(asm.R1, asm.RFP, atTurn, asm.DWord))
+	if p == Weighted {
+		g.add(
+			asm.LoadImm(asm.R2, 0x9e3779b1, asm.DWord),
+			asm.Mul.Reg(asm.R1, asm.R2),
+			asm.LSh.Imm(asm.R1, 32),
+			asm.RSh.Imm(asm.R1, 32),
+			asm.Mul.Reg(rBest, asm.R1),
+			asm.RSh.Imm(rBest, 32),
+		)
+	} else {
+		g.add(
+			asm.Mod.Reg(asm.R1, rBest), // by 0 it stays as it is
+			asm.Mov.Reg(rBest, asm.R1),
+		)
+	}
 	g.veil(rBest)
 	g.each("share", func(name string, place int, next string) {
 		g.fit(name, place, next)
+		g.share(p, place)
 		g.add(
-			g.word(asm.R1, place, offWeight),
 			asm.JGE.Reg(rBest, asm.R1, name+"over"),
 			asm.LoadMem(rBest, rBoard, offZero, asm.DWord),
 			asm.Or.Imm(rBest, int32(place)),
@@ -351,6 +362,15 @@ func (g *generator) byWeight() {
 		g.label(name + "over")
 		g.add(asm.Sub.Reg(rBest, asm.R1))
 	})
+}
+
+// share leaves in R1 that of a place.
+func (g *generator) share(p Policy, place int) {
+	if p == Weighted {
+		g.add(g.word(asm.R1, place, offWeight))
+		return
+	}
+	g.add(asm.LoadMem(asm.R1, rBoard, offZero, asm.DWord), asm.Add.Imm(asm.R1, 1))
 }
 
 // selectBest selects the socket of the place in rBest, counts and ends.
