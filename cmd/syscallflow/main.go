@@ -43,7 +43,7 @@ func execute(args []string) int {
 func newRoot() *cobra.Command {
 	root := newShow()
 	root.Version = version()
-	root.AddCommand(newRecord(), newReplay(), newCompare(), newLesson())
+	root.AddCommand(newRecord(), newReplay(), newCompare(), newLesson(), newSched())
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	return root
