@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -291,8 +292,13 @@ func statusOf(pid int, name string) string {
 
 func traced(pid int) bool    { tracer := statusOf(pid, "TracerPid"); return tracer != "" && tracer != "0" }
 func stateOf(pid int) string { return statusOf(pid, "State") }
-func childOf(pid int) (c int) {
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	fmt.Sscan(string(b), &c)
-	return c
+
+// childOf is a child of any of its threads.
+func childOf(pid int) (child int) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, f := range files {
+		b, _ := os.ReadFile(f)
+		fmt.Sscan(string(b), &child)
+	}
+	return child
 }

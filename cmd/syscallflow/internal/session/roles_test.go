@@ -243,7 +243,12 @@ func serveForever() {
 	l := listener()
 	name, err := unix.Getsockname(l)
 	must(err)
-	must(self("ignore").Start())
+	child := self("ignore")
+	ready, err := child.StdoutPipe()
+	must(err)
+	must(child.Start())
+	_, err = ready.Read(make([]byte, 1))
+	must(err)
 	fmt.Println(name.(*unix.SockaddrInet4).Port)
 	for {
 		c, _, errno := unix.Syscall6(unix.SYS_ACCEPT4, uintptr(l), 0, 0, unix.SOCK_CLOEXEC, 0, 0)
@@ -259,6 +264,7 @@ func serveForever() {
 func ignore() {
 	signal.Ignore(unix.SIGINT, unix.SIGTERM)
 	listener()
+	fmt.Println("ready")
 	for {
 		time.Sleep(time.Hour)
 	}
