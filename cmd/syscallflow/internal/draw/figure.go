@@ -109,8 +109,11 @@ func (f *figure) lanes(s *story.Story) (x []float64) {
 	gaps := make([]float64, len(s.Lanes))
 	for i, l := range s.Lanes {
 		l.Name, l.Detail = terminal.Clean(l.Name), terminal.Clean(l.Detail)
-		half := max(width(l.Name), width(l.Detail))/2 + 8
-		gaps[i] = max(gaps[i], leastGap, half*2)
+		gaps[i] = leastGap
+		if i > 0 {
+			before := f.Lanes[i-1]
+			gaps[i-1] = max(gaps[i-1], (width(before.Name)+width(l.Name))/2+16, (width(before.Detail)+width(l.Detail))/2+16)
+		}
 		f.Lanes = append(f.Lanes, svgLane{Name: l.Name, Detail: l.Detail, Class: [...]string{"client", "kernel", "process"}[l.Kind]})
 	}
 	for i := range s.Steps {
