@@ -11,9 +11,9 @@ var accepting = Lesson{
 	Title:    "socket, bind, listen, accept",
 	Question: "Four calls make a server. At which of them can a client connect, and who answers it?",
 	Try: []string{
-		"strace -f -e trace=network python3 -m http.server 8000    # the same four calls",
-		"ss -ltn 'sport = :8000'       # Recv-Q: waiting for accept; Send-Q: the limit",
-		"syscallflow -- python3 -m http.server 8000                # drawn: Ctrl-C ends it",
+		"strace -f -e trace=network python3 -m http.server 8000  # the four calls",
+		"ss -ltn 'sport = :8000'    # Recv-Q: waiting for accept; Send-Q: the limit",
+		"syscallflow -- python3 -m http.server 8000    # drawn; Ctrl-C ends it",
 	},
 	Think: "A server stops in a debugger just before accept. A client connects, sends its request " +
 		"and waits for the answer. What does the client notice of the debugger?",

@@ -20,8 +20,8 @@ import (
 )
 
 // clusterRole MODE PORT is a cluster of two workers that serves HTTP on the loopback.
-// It ends on a signal, or when its input does if that is a pipe; told "reload", it replaces its workers, and
-// told "workers", it says which there are.
+// It ends on a signal, or when its input does if that is a pipe. Told "reload", it
+// replaces its workers; told "workers", it says which there are.
 func clusterRole(args []string) error {
 	if len(args) != 2 {
 		return errors.New("cluster MODE PORT")
@@ -35,7 +35,8 @@ func clusterRole(args []string) error {
 		return err
 	}
 	p, err := cluster.New(cluster.Config{
-		Workers: 2, Mode: mode, DrainTimeout: 2 * time.Second, Listen: []cluster.Address{{Network: "tcp4", Address: address}},
+		Workers: 2, Mode: mode, DrainTimeout: 2 * time.Second, Exec: self(), Args: os.Args[1:],
+		Listen: []cluster.Address{{Network: "tcp4", Address: address}},
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {

@@ -11,10 +11,9 @@ var inherited = Lesson{
 	Title:    "an inherited descriptor",
 	Question: "A child has its parent's listening socket from birth. What may it do with it?",
 	Try: []string{
-		"ls -l /proc/PID/fd         # socket:[INODE]: the same inode in both processes",
+		"ls -l /proc/PID/fd      # socket:[INODE], the same in both processes",
 		"systemd-socket-activate -l 8000 python3 server.py    # sd_listen_fds(3)",
-		"syscallflow -- python3 -c 'import os, socket; s = socket.create_server((\"\", 8000));",
-		"  os.fork(); [s.accept()[0].close() for i in range(9)]'",
+		"syscallflow -- onconn --mode shared    # the listener passed by SCM_RIGHTS",
 	},
 	Think:  "The parent closes its descriptor, or dies. What becomes of the clients in the queue?",
 	Answer: "Nothing: the queue belongs to the socket, and that lives as long as any process has a descriptor for it. This is how systemd keeps clients waiting while a service restarts, and how a server is replaced without loss (lesson 8).",

@@ -11,9 +11,9 @@ var queues = Lesson{
 	Title:    "the two queues, and listen(n) = n+1",
 	Question: "listen(fd, n): what does n count, and how many clients really fit?",
 	Try: []string{
-		"ss -ltn                                # Recv-Q of Send-Q: waiting, of the limit",
-		"ss -tn state syn-recv                  # the other queue: half-open ones",
-		"backlogprobe -a                        # both, for each listener",
+		"ss -ltn                      # Recv-Q of Send-Q: waiting, of the limit",
+		"ss -tn state syn-recv        # the other queue: half-open ones",
+		"backlogprobe -a              # both, for each listener",
 		"sysctl net.core.somaxconn net.ipv4.tcp_syncookies",
 	},
 	Think: "A server listens with a backlog of 511 and net.core.somaxconn is 128. You raise somaxconn to 4096. " +

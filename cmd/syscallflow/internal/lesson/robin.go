@@ -13,8 +13,8 @@ var robin = Lesson{
 	Title:    "round robin: the worker never binds or listens",
 	Question: "All workers of a Node cluster call listen(8000). Why is there no EADDRINUSE, and who accepts?",
 	Try: []string{
-		"strace -f -e trace=%network,close node cluster.js     # nodejs.org/api/cluster.html",
-		"ss -ltnp 'sport = :8000'       # one listener, and its owner: the primary",
+		"strace -f -e trace=%network node cluster.js    # nodejs.org/api/cluster.html",
+		"ss -ltnp 'sport = :8000'     # one listener, and its owner: the primary",
 		"syscallflow -- node cluster.js",
 	},
 	Think: "The primary hangs in a loop for ten seconds. What becomes of clients that a worker has already, and of new " +

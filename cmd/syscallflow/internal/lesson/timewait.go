@@ -1,7 +1,7 @@
 package lesson
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -168,17 +168,21 @@ func (r *Run) clientFirst(ctx context.Context, s *stage) error {
 // timeWaits are the connections in TIME_WAIT of a local port, by the time that they
 // will still be kept. See proc_pid_net(5), tcp: sl, local, remote, st, queues, tr:when.
 func timeWaits(port int) (left []time.Duration) {
-	file, err := os.Open("/proc/self/net/tcp")
+	// In one piece: with many connections on the host each read walks a part of a
+	// large table.
+	text, err := os.ReadFile("/proc/self/net/tcp")
 	if err != nil {
 		return nil
 	}
-	defer file.Close()
 	const timeWait = "06"
 	const tick = 10 * time.Millisecond // USER_HZ is 100
-	in := bufio.NewScanner(file)
-	for in.Scan() {
-		f := strings.Fields(in.Text())
-		if len(f) < 6 || f[3] != timeWait || !strings.HasSuffix(f[1], fmt.Sprintf(":%04X", port)) {
+	local := []byte(fmt.Sprintf("0100007F:%04X ", port))
+	for line := range bytes.Lines(text) {
+		if !bytes.Contains(line, local) {
+			continue
+		}
+		f := strings.Fields(string(line))
+		if len(f) < 6 || f[3] != timeWait || f[1] != string(bytes.TrimSpace(local)) {
 			continue
 		}
 		_, when, _ := strings.Cut(f[5], ":")
