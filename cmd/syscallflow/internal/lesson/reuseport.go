@@ -16,7 +16,7 @@ var reuseports = Lesson{
 	Try: []string{
 		"ss -ltnp 'sport = :8000'      # as many rows as sockets, each with its queue",
 		"strace -f -e trace=%network nginx -g 'daemon off;'  # with listen 80 reuseport",
-		"onconn --mode reuseport       # and --steering, which replaces the hash",
+		"onconn --mode reuseport       # and --policy, which replaces the hash",
 	},
 	Think: "One of four workers hangs for a minute. What happens to its clients with a shared socket, and what with " +
 		"SO_REUSEPORT?",
