@@ -139,8 +139,13 @@ func (r *Recorder) listens(p *process, number int, s *socket) {
 		s.names(fd) // listen binds what isn't bound
 		s.listening(fd)
 	})
+	r.announce(s)
+}
+
+// announce tells of a listener.
+func (r *Recorder) announce(s *socket) {
 	if r.config.Listening != nil {
-		r.config.Listening(Listener{Socket: s.ID, Family: s.family, Address: s.Local, Cookie: s.Cookie})
+		r.config.Listening(Listener{Socket: s.ID, Address: s.Local, Cookie: s.Cookie})
 	}
 }
 

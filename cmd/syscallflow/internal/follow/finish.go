@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"onconn/backlog"
 	"onconn/cmd/syscallflow/internal/recording"
 	"onconn/sock"
@@ -12,8 +14,8 @@ import (
 // measure reads how many connections wait at a listener, just before and just after
 // one is taken.
 func (r *Recorder) measure(p *process, number int, s *socket, at recording.Time) {
-	if !s.stream {
-		return
+	if s.family != unix.AF_INET && s.family != unix.AF_INET6 {
+		return // of unix sockets it takes too long
 	}
 	r.look(p, number, func(fd sock.FD) {
 		q, err := backlog.Of(fd)

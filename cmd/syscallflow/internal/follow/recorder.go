@@ -21,15 +21,14 @@ type Config struct {
 	Waits  bool // epoll_wait and its like too
 	Prefix int  // bytes kept of what is sent and received; 0: 128
 	Calls  int  // how many calls are kept; 0: 200,000
-	// Listening is called when a socket has begun to listen, before its program goes
-	// on, so that whoever watches it misses nothing.
+	// Listening is called when a socket has begun to listen, or one comes that does,
+	// before its program goes on, so that whoever watches it misses nothing.
 	Listening func(Listener)
 }
 
-// A Listener is a socket that has begun to listen.
+// A Listener is a socket that listens.
 type Listener struct {
 	Socket  recording.SocketID
-	Family  int
 	Address string
 	Cookie  uint64
 }

@@ -15,7 +15,6 @@ import (
 type socket struct {
 	recording.Socket
 	family int
-	stream bool
 	depth  recording.Depth // the last one
 }
 
@@ -62,6 +61,9 @@ func (r *Recorder) learn(p *process, number int) *entry {
 	}
 	s := r.newSocket(st.Ino, fd)
 	s.refresh(fd)
+	if s.Listens {
+		r.announce(s)
+	}
 	return &entry{socket: s}
 }
 
@@ -109,7 +111,7 @@ func (r *Recorder) newSocket(inode uint64, fd sock.FD) *socket {
 
 // like gives a new socket the kind of another: a connection that of its listener.
 func (s *socket) like(o *socket) {
-	s.family, s.stream = o.family, o.stream
+	s.family = o.family
 	s.Family, s.Type, s.Protocol = o.Family, o.Type, o.Protocol
 }
 
@@ -126,7 +128,7 @@ func (s *socket) refresh(fd sock.FD) {
 }
 
 func (s *socket) kind(family, typ, protocol int) {
-	s.family, s.stream = family, typ&0xf == unix.SOCK_STREAM
+	s.family = family
 	s.Family, s.Type = decode.Family(family), decode.Type(typ)
 	if protocol != 0 {
 		s.Protocol = decode.Protocol(family, protocol)

@@ -203,7 +203,7 @@ func TestAttach(t *testing.T) {
 		until(t, "both are traced", func() bool { return traced(cmd.Process.Pid) && traced(childOf(cmd.Process.Pid)) })
 		greet(t, port)
 	}()
-	r, err := Record(ctx, Config{Attach: []int{cmd.Process.Pid}})
+	r, err := Record(ctx, Config{Attach: []int{cmd.Process.Pid}, Packets: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,6 +218,9 @@ func TestAttach(t *testing.T) {
 	}
 	if accepted != 1 {
 		t.Errorf("%d connections accepted, want 1", accepted)
+	}
+	if len(r.Depths) < 2 || os.Getuid() == 0 && len(r.Packets) < 7 {
+		t.Errorf("the listener was not watched: %v, %d packets", r.Depths, len(r.Packets))
 	}
 	for _, pid := range []int{cmd.Process.Pid, childOf(cmd.Process.Pid)} {
 		if traced(pid) {

@@ -105,6 +105,9 @@ func (s *session) run(ctx context.Context) (Result, error) {
 	helpers.Wait()
 	r := Result{s.recorder.Finish(at), status, ended}
 	r.Command = s.Command.Args
+	if len(s.Attach) > 0 && len(r.Processes) > 0 {
+		r.Command = r.Processes[0].Args
+	}
 	if s.watcher != nil {
 		s.watcher.Finish(r.Recording)
 	}

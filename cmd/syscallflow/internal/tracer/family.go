@@ -10,8 +10,12 @@ import (
 
 // born: a thread has made a thread, or a process.
 func (t *Tracer) born(parent *Thread, tid int, at int64) {
+	if t.early[tid] {
+		delete(t.early, tid) // it has stopped already, and may even be dead
+		return
+	}
 	if t.threads[tid] != nil {
-		return // it has stopped already, and is known
+		return
 	}
 	if _, err := os.Stat(fmt.Sprintf("/proc/%d/task/%d", parent.PID, tid)); err == nil {
 		t.add(tid, parent.PID)
@@ -28,6 +32,7 @@ func (t *Tracer) adopt(tid int, at int64) *Thread {
 	if err != nil {
 		return nil
 	}
+	t.early[tid] = true
 	th := t.add(tid, pid)
 	if pid == tid {
 		t.handler.Fork(parent, pid, at)

@@ -48,7 +48,8 @@ type Tracer struct {
 	filters []unix.SockFilter
 
 	threads   map[int]*Thread
-	processes map[int]int // threads of each
+	processes map[int]int  // threads of each
+	early     map[int]bool // threads that were seen before who made them reported it
 	root      int
 	all       bool // no filter: every call stops
 	detaching bool
@@ -75,6 +76,7 @@ func New(h Handler, calls []Filter) (*Tracer, error) {
 		filters:   program,
 		threads:   map[int]*Thread{},
 		processes: map[int]int{},
+		early:     map[int]bool{},
 		done:      make(chan struct{}),
 	}
 	for _, c := range calls {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -68,6 +69,9 @@ func (w *Watcher) Listening(l follow.Listener) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if slices.ContainsFunc(w.listeners, func(o listener) bool { return o.Socket == l.Socket && !o.gone }) {
+		return // it listens again, with another backlog
+	}
 	first := len(w.listeners) == 0
 	w.listeners = append(w.listeners, listener{Listener: l, address: address})
 	if first && w.namespace != nil {

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"onconn/cmd/syscallflow/internal/follow"
 	"onconn/cmd/syscallflow/internal/recording"
 	"onconn/internal/testleak"
@@ -36,7 +34,7 @@ func listen(t *testing.T, backlog int) (fd sock.FD, l follow.Listener) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fd, follow.Listener{Socket: 1, Family: unix.AF_INET, Address: a.String(), Cookie: cookie}
+	return fd, follow.Listener{Socket: 1, Address: a.String(), Cookie: cookie}
 }
 
 // TestWatch: the handshake's packets, and the queue as it grows and shrinks.
