@@ -1,9 +1,7 @@
 package follow
 
 import (
-	"debug/elf"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -165,22 +163,7 @@ func (r *Recorder) identify(p *process) {
 	if line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.pid)); err == nil && len(line) > 0 {
 		is.Args = strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
 	}
-	if narrow(p.pid) {
-		r.recording.Unseen = append(r.recording.Unseen, fmt.Sprintf(
-			"Process %d (%s) runs a 32-bit program, whose calls have other numbers: they were not traced.", p.pid, is.Name))
-	}
-}
-
-// narrow reports whether a process runs a 32-bit program: by EI_CLASS of elf(5).
-func narrow(pid int) bool {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/exe", pid))
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	var head [elf.EI_CLASS + 1]byte
-	_, err = io.ReadFull(f, head[:])
-	return err == nil && elf.Class(head[elf.EI_CLASS]) == elf.ELFCLASS32
+	r.warn(p)
 }
 
 // sharesFiles reports whether two processes have one table of descriptors

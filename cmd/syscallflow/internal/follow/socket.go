@@ -49,7 +49,7 @@ func (p *process) close() {
 func (r *Recorder) learn(p *process, number int) *entry {
 	fd := p.borrow(number)
 	if fd == sock.None {
-		return &entry{name: p.describe(number)}
+		return r.learnName(p, number)
 	}
 	defer giveBack(fd)
 	var st unix.Stat_t
@@ -67,12 +67,27 @@ func (r *Recorder) learn(p *process, number int) *entry {
 	return &entry{socket: s}
 }
 
-// made is a socket that a call has just made, with our descriptor of it.
+// learnName knows a socket by its inode, where pidfd_getfd(2) is forbidden or
+// missing (Linux 5.6).
+func (r *Recorder) learnName(p *process, number int) *entry {
+	inode := p.inode(number)
+	if inode == 0 {
+		return &entry{name: p.describe(number)}
+	}
+	if s := r.inodes[inode]; s != nil {
+		return &entry{socket: s}
+	}
+	return &entry{socket: r.newSocket(inode, sock.None)}
+}
+
+// made is a socket that a call has just made. look adds what the call says; it gets our
+// descriptor of it, or none.
 func (r *Recorder) made(p *process, number int, at recording.Time, look func(*socket, sock.FD)) *entry {
 	fd := p.borrow(number)
 	if fd == sock.None {
-		s := r.newSocket(0, fd)
+		s := r.newSocket(p.inode(number), fd)
 		s.Made = at
+		look(s, fd)
 		return p.put(number, &entry{socket: s})
 	}
 	defer giveBack(fd)
@@ -80,9 +95,7 @@ func (r *Recorder) made(p *process, number int, at recording.Time, look func(*so
 	unix.Fstat(int(fd), &st)
 	s := r.newSocket(st.Ino, fd)
 	s.Made = at
-	if look != nil {
-		look(s, fd)
-	}
+	look(s, fd)
 	return p.put(number, &entry{socket: s})
 }
 
@@ -137,6 +150,9 @@ func (s *socket) kind(family, typ, protocol int) {
 
 // names reads the two addresses, as far as there are any.
 func (s *socket) names(fd sock.FD) {
+	if fd == sock.None {
+		return
+	}
 	s.Local = address(fd, unix.SYS_GETSOCKNAME, s.Local)
 	s.Peer = address(fd, unix.SYS_GETPEERNAME, s.Peer)
 }

@@ -60,6 +60,15 @@ func (r *Recorder) scan(p *process) {
 	}
 }
 
+// inode is that of a descriptor, if it is a socket; else 0.
+func (p *process) inode(number int) (inode uint64) {
+	target, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", p.pid, number))
+	if text, ok := strings.CutPrefix(target, "socket:["); ok {
+		inode, _ = strconv.ParseUint(strings.TrimSuffix(text, "]"), 10, 64)
+	}
+	return inode
+}
+
 // describe is a descriptor that isn't in the table: a name for what isn't a socket.
 func (p *process) describe(number int) string {
 	target, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", p.pid, number))

@@ -25,7 +25,7 @@ var roles = map[string]func(){
 	"killed":  dieInAccept,
 	"signals": countSignals,
 	"stopped": stopChild,
-	"stop":    func() { knock(); unix.Kill(os.Getpid(), unix.SIGSTOP); knock() },
+	"stop":    stop,
 	"setuid":  dropPrivilege,
 	"many":    many,
 	"pass":    pass,
@@ -133,12 +133,22 @@ func countSignals() {
 	}
 }
 
-// stopChild sees its child stop, and continues it.
+// stop stops itself, and ends with its standard input.
+func stop() {
+	knock()
+	unix.Kill(os.Getpid(), unix.SIGSTOP)
+	knock()
+	os.Stdin.Read(make([]byte, 1))
+}
+
+// stopChild sees its child stop, continues it, and sees it go on and end.
 func stopChild() {
 	cmd := self("stop")
+	in, err := cmd.StdinPipe()
+	must(err)
 	must(cmd.Start())
 	var status unix.WaitStatus
-	_, err := unix.Wait4(cmd.Process.Pid, &status, unix.WUNTRACED, nil)
+	_, err = unix.Wait4(cmd.Process.Pid, &status, unix.WUNTRACED, nil)
 	must(err)
 	if !status.Stopped() || status.StopSignal() != unix.SIGSTOP {
 		must(fmt.Errorf("the child didn't stop: %#x", status))
@@ -149,6 +159,7 @@ func stopChild() {
 	if !status.Continued() {
 		must(fmt.Errorf("the child didn't go on: %#x", status))
 	}
+	must(in.Close())
 	_, err = unix.Wait4(cmd.Process.Pid, &status, 0, nil)
 	must(err)
 	if !status.Exited() || status.ExitStatus() != 0 {

@@ -1,6 +1,9 @@
 package tracer
 
 import (
+	"fmt"
+	"os"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -101,13 +104,28 @@ func (m Memory) Read(addr uint64, p []byte) int {
 }
 
 func (m Memory) read(addr uint64, p []byte) int {
+	n, errno := m.readv(addr, p)
+	if errno != 0 {
+		return 0
+	}
+	return n
+}
+
+func (m Memory) readv(addr uint64, p []byte) (int, syscall.Errno) {
 	local := unix.Iovec{Base: &p[0]}
 	local.SetLen(len(p))
 	remote := unix.RemoteIovec{Base: uintptr(addr), Len: len(p)}
 	n, _, errno := unix.RawSyscall6(unix.SYS_PROCESS_VM_READV, uintptr(m), uintptr(unsafe.Pointer(&local)), 1,
 		uintptr(unsafe.Pointer(&remote)), 1, 0)
-	if errno != 0 {
-		return 0
+	return int(n), errno
+}
+
+// readable says why memory can't be read at all: nothing is at address 0, so EFAULT is
+// the right answer.
+func (m Memory) readable() error {
+	if _, errno := m.readv(0, make([]byte, 1)); errno != 0 && errno != unix.EFAULT {
+		return fmt.Errorf("read the memory of a traced process: a container's seccomp profile may forbid it: %w",
+			os.NewSyscallError("process_vm_readv", errno))
 	}
-	return int(n)
+	return nil
 }

@@ -81,6 +81,9 @@ func (t *Tracer) prepare(pid int, to *os.File) error {
 	if err := ptrace(unix.PTRACE_SEIZE, pid, 0, options|unix.PTRACE_O_TRACESECCOMP|unix.PTRACE_O_EXITKILL); err != nil {
 		return refused(pid, err)
 	}
+	if err := Memory(pid).readable(); err != nil {
+		return err
+	}
 	t.add(pid, pid)
 	if err := binary.Write(to, binary.NativeEndian, uint32(len(t.filters))); err != nil {
 		return err
