@@ -23,6 +23,7 @@ const (
 	maxPorts   = 16
 	maxPackets = 100_000
 	maxDepths  = 100_000
+	maxOpening = 10_000
 )
 
 // A Watcher watches listeners as they come. The zero Watcher can't: see New.
@@ -109,6 +110,7 @@ func (w *Watcher) capture(port uint16) {
 
 // read keeps packets until the source is closed.
 func (w *Watcher) read(source *capture.Source) {
+	opening := map[netip.AddrPort]uint32{} // clients, and what comes after their SYN
 	for {
 		p, err := source.Read()
 		if err != nil {
@@ -128,8 +130,15 @@ func (w *Watcher) read(source *capture.Source) {
 			})
 		}
 		w.mu.Unlock()
-		if s.Flags&(capture.SYN|capture.RST) == 0 && s.Payload == 0 {
-			w.sample() // the last step of a handshake, perhaps
+		switch next, ok := opening[s.Src]; {
+		case s.Flags&(capture.SYN|capture.ACK) == capture.SYN:
+			if len(opening) >= maxOpening {
+				clear(opening)
+			}
+			opening[s.Src] = s.Seq + 1
+		case ok && s.Seq == next && s.Flags&capture.ACK != 0:
+			delete(opening, s.Src)
+			w.sample() // the last step of a handshake: one more waits
 		}
 	}
 }
