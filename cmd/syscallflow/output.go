@@ -21,6 +21,7 @@ type outputFlags struct {
 	trace   string
 	pcapng  string
 	mermaid bool
+	calls   bool
 	json    bool
 	verbose bool
 	look    lookFlags
@@ -58,6 +59,7 @@ func (f *outputFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.html, "html", "", "write a page with the drawing, to be stepped through, to this file")
 	flags.BoolVar(&f.mermaid, "mermaid", false, "print a Mermaid sequence diagram, for documents")
+	flags.BoolVar(&f.calls, "calls", false, "print every call and packet in a line, as strace and tcpdump do")
 	flags.BoolVarP(&f.json, "json", "j", false, "print the recording as JSON")
 	flags.StringVar(&f.trace, "trace", "", "write a trace for Perfetto or chrome://tracing to this file")
 	flags.StringVar(&f.pcapng, "pcapng", "", "write the packets for Wireshark to this file")
@@ -71,10 +73,10 @@ func (f *outputFlags) show(w io.Writer, r *recording.Recording) error {
 	if err != nil {
 		return err
 	}
-	if f.mermaid && f.json {
-		return usageError{errors.New("--mermaid and --json both print: choose one")}
+	if f.mermaid && f.json || f.mermaid && f.calls || f.json && f.calls {
+		return usageError{errors.New("--mermaid, --calls and --json each print: choose one")}
 	}
-	s := story.Tell(r, story.Options{Verbose: f.verbose})
+	s := story.Tell(r, story.Options{Verbose: f.verbose || f.calls})
 	if f.html != "" {
 		if err := toFile(f.html, func(w io.Writer) error { return draw.HTML(w, s) }); err != nil {
 			return err
@@ -101,6 +103,8 @@ func (f *outputFlags) show(w io.Writer, r *recording.Recording) error {
 	switch {
 	case f.json:
 		return r.Write(w)
+	case f.calls:
+		return draw.List(w, s, style)
 	case f.mermaid:
 		return draw.Mermaid(w, s)
 	case f.html != "" || f.trace != "" || f.pcapng != "":

@@ -36,6 +36,12 @@ func TestReplay(t *testing.T) {
 	if mermaid, err := run(t, "replay", "--mermaid", file); err != nil || !strings.HasPrefix(mermaid, "sequenceDiagram\n") {
 		t.Errorf("%v: %s", err, mermaid)
 	}
+	calls, err := run(t, "replay", "--calls", "--ascii", file)
+	for _, want := range []string{"26657 listen(21, 511) = 0 <0.000030>  *C\n", "127.0.0.1:49222 > 127.0.0.1:8000: Flags [S], seq 1000, ack 0, length 0  *"} {
+		if err != nil || !strings.Contains(calls, want) {
+			t.Errorf("%v: no %q in\n%s", err, want, calls)
+		}
+	}
 	dir := t.TempDir()
 	html, trace, pcapng := filepath.Join(dir, "a.html"), filepath.Join(dir, "a.trace"), filepath.Join(dir, "a.pcapng")
 	if out, err := run(t, "replay", "--html", html, "--trace", trace, "--pcapng", pcapng, file); err != nil || out != "" {

@@ -7,14 +7,18 @@ import (
 	"onconn/cmd/syscallflow/internal/recording"
 )
 
-// pause is how long nothing must happen to be folded.
+// pause is the least time without a step that is folded.
 const pause = recording.Time(20e6)
+
+// rests is how long nothing must happen in this recording: of one that took long
+// only the longest are worth a line.
+func (t *teller) rests() recording.Time { return min(max(pause, t.r.Took/40), 1e9) }
 
 // write makes the steps.
 func (t *teller) write(s *Story) {
 	lanes := t.cast(s)
 	t.merge(lanes)
-	waiting := t.waiting()
+	waiting, rests := t.waiting(), t.rests()
 	notes := map[string]int{}
 	last, busy, begun := recording.Time(0), recording.Time(0), false
 	var placed []int // the event of each step, -1 for rests
@@ -29,7 +33,7 @@ func (t *teller) write(s *Story) {
 			e.hidden = true // the birth of a process that does nothing here
 			continue
 		}
-		if begun && e.at-busy > pause {
+		if begun && e.at-busy > rests {
 			s.Steps = append(s.Steps, rest(busy, e.at, waiting))
 			placed = append(placed, -1)
 		}
