@@ -10,7 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"onconn/cmd/syscallflow/internal/recording"
+	"onconn/cmd/syscallflow/internal/recording/recordingtest"
 	"onconn/internal/terminal"
 )
 
@@ -18,22 +18,8 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func load(t testing.TB, name string) *recording.Recording {
-	t.Helper()
-	f, err := os.Open("../../testdata/made/" + name + ".json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	r, err := recording.Read(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
 func TestProfile(t *testing.T) {
-	p := Of(load(t, "node-rr"))
+	p := Of(recordingtest.Load(t, "made/node-rr"))
 	if p.Connections != 2 || p.Handed != 2 || p.Shared || p.Backlog != 511 || p.Listeners != 1 || p.Empty != 2 {
 		t.Errorf("%+v", p)
 	}
@@ -47,18 +33,18 @@ func TestProfile(t *testing.T) {
 	if p.Setup["bind"] != 1 || p.Setup["listen"] != 1 {
 		t.Errorf("%v", p.Setup)
 	}
-	shared := Of(load(t, "shared"))
+	shared := Of(recordingtest.Load(t, "made/shared"))
 	if !shared.Shared || shared.Connections != 5 || shared.Empty != 15 || shared.Handed != 0 {
 		t.Errorf("%+v", shared)
 	}
-	if none := Of(load(t, "in-use")); none.Connections != 0 || none.Calls() != 0 {
+	if none := Of(recordingtest.Load(t, "made/in-use")); none.Connections != 0 || none.Calls() != 0 {
 		t.Errorf("%+v", none)
 	}
 }
 
 func TestWrite(t *testing.T) {
 	for _, pair := range [][2]string{{"node-rr", "shared"}, {"python", "in-use"}, {"python", "python"}} {
-		a, b := load(t, pair[0]), load(t, pair[1])
+		a, b := recordingtest.Load(t, "made/"+pair[0]), recordingtest.Load(t, "made/"+pair[1])
 		for _, style := range []terminal.Style{{Width: 80}, {Width: 80, ASCII: true}, {Width: 80, Colour: true}} {
 			var out bytes.Buffer
 			if err := Write(&out, a, b, style); err != nil {

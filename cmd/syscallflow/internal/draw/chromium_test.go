@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"onconn/cmd/syscallflow/internal/recording/recordingtest"
 	"onconn/cmd/syscallflow/internal/story"
 	"onconn/internal/testleak"
 )
@@ -77,7 +78,7 @@ func TestBrowser(t *testing.T) {
 	testleak.Zombies(t)
 	dir := t.TempDir()
 	shots := os.Getenv("SYSCALLFLOW_SHOTS") // a directory, to look at them
-	for name, r := range recordings(t) {
+	for name, r := range recordingtest.All(t) {
 		// A browser takes seconds to start: one with packets, one with errors, and
 		// all of them for who wants to look.
 		if name != "node-rr" && name != "in-use" && shots == "" {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"onconn/cmd/syscallflow/internal/recording"
+	"onconn/cmd/syscallflow/internal/recording/recordingtest"
 	"onconn/cmd/syscallflow/internal/story"
 	"onconn/internal/terminal"
 )
@@ -87,7 +88,7 @@ func TestHostile(t *testing.T) {
 // TestPage finds what the page says to who can't run it: the policy, the steps
 // as JSON, and that nothing comes from elsewhere.
 func TestPage(t *testing.T) {
-	for name, r := range recordings(t) {
+	for name, r := range recordingtest.All(t) {
 		s := story.Tell(r, story.Options{})
 		page := html(t, s)
 		if m := regexp.MustCompile(`(src|@import|url\()`).FindString(page[:strings.Index(page, "<body>")]); strings.Contains(page, " src=") || m == "url(" {
@@ -110,7 +111,7 @@ func TestPage(t *testing.T) {
 
 // TestFigure checks that no label is cut or lies over another one.
 func TestFigure(t *testing.T) {
-	for name, r := range recordings(t) {
+	for name, r := range recordingtest.All(t) {
 		for _, verbose := range []bool{false, true} {
 			s := story.Tell(r, story.Options{Verbose: verbose})
 			f := draft(s)
@@ -141,7 +142,7 @@ func TestFigure(t *testing.T) {
 }
 
 func TestSVGIsWellFormed(t *testing.T) {
-	for name, r := range recordings(t) {
+	for name, r := range recordingtest.All(t) {
 		page := html(t, story.Tell(r, story.Options{}))
 		from, to := strings.Index(page, "<svg"), strings.Index(page, "</svg>")
 		d := xml.NewDecoder(strings.NewReader(page[from : to+len("</svg>")]))
@@ -158,7 +159,7 @@ func TestSVGIsWellFormed(t *testing.T) {
 
 func TestMermaid(t *testing.T) {
 	var b bytes.Buffer
-	if err := Mermaid(&b, tell(t, "node-rr")); err != nil {
+	if err := Mermaid(&b, story.Tell(recordingtest.Load(t, "made/node-rr"), story.Options{})); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(b.String(), "\n")

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"onconn/cmd/syscallflow/internal/recording/recordingtest"
 	"onconn/cmd/syscallflow/internal/story"
 	"onconn/internal/terminal"
 )
@@ -19,7 +20,7 @@ func text(t testing.TB, s *story.Story, style terminal.Style) string {
 }
 
 func TestGolden(t *testing.T) {
-	for name, r := range recordings(t) {
+	for name, r := range recordingtest.All(t) {
 		s := story.Tell(r, story.Options{})
 		golden(t, name+".80.txt", text(t, s, terminal.Style{Width: 80}))
 		if strings.HasPrefix(name, "real-") {
@@ -32,7 +33,7 @@ func TestGolden(t *testing.T) {
 
 // TestWidth finds lines that a terminal would wrap, and what ASCII may not have.
 func TestWidth(t *testing.T) {
-	for name, r := range recordings(t) {
+	for name, r := range recordingtest.All(t) {
 		for _, verbose := range []bool{false, true} {
 			s := story.Tell(r, story.Options{Verbose: verbose})
 			for _, width := range []int{40, 61, 80, 100, 132, 200} {

@@ -14,10 +14,11 @@ import (
 	"github.com/google/gopacket/pcapgo"
 
 	"onconn/cmd/syscallflow/internal/recording"
+	"onconn/cmd/syscallflow/internal/recording/recordingtest"
 )
 
 func TestPcapNG(t *testing.T) {
-	r := load(t, "node-rr")
+	r := recordingtest.Load(t, "made/node-rr")
 	var b bytes.Buffer
 	n, err := PcapNG(&b, r)
 	if err != nil || n != len(r.Packets) {
@@ -62,7 +63,7 @@ func TestTshark(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if _, err := PcapNG(f, load(t, "node-rr")); err != nil {
+	if _, err := PcapNG(f, recordingtest.Load(t, "made/node-rr")); err != nil {
 		t.Fatal(err)
 	}
 	out, err := exec.Command(tshark, "-r", name, "-T", "fields", "-e", "frame.comment").CombinedOutput()
@@ -73,7 +74,7 @@ func TestTshark(t *testing.T) {
 
 // TestOdd writes what was cut off, what has no Ethernet, and what is no packet.
 func TestOdd(t *testing.T) {
-	r := load(t, "node-rr")
+	r := recordingtest.Load(t, "made/node-rr")
 	whole := r.Packets[3]
 	cut, raw, none := whole, whole, whole
 	cut.Raw = whole.Raw[:len(whole.Raw)-10]

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"slices"
 	"testing"
+
+	"onconn/cmd/syscallflow/internal/recording/recordingtest"
 )
 
 func TestChromeTrace(t *testing.T) {
-	r := load(t, "node-rr")
+	r := recordingtest.Load(t, "made/node-rr")
 	var b bytes.Buffer
 	if err := ChromeTrace(&b, r); err != nil {
 		t.Fatal(err)

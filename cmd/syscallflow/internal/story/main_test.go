@@ -1,32 +1,13 @@
 package story
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
-
-	"onconn/cmd/syscallflow/internal/recording"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// load reads a recording of testdata.
-func load(t testing.TB, name string) *recording.Recording {
-	t.Helper()
-	f, err := os.Open(filepath.Join("../../testdata", name+".json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	r, err := recording.Read(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
 
 // lines are the steps, each as a line: "node primary>node worker: SCM_RIGHTS 22 = 14".
 func lines(s *Story) []string {

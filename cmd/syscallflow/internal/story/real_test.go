@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"onconn/cmd/syscallflow/internal/recording/recordingtest"
 )
 
 // TestRealServers tells the recordings of real servers, each of which answered
@@ -31,7 +33,7 @@ func TestRealServers(t *testing.T) {
 			[]string{"setsockopt SO_REUSEPORT", "onconn primary>kernel, 2 queues: listen(", "onconn primary>onconn worker: SCM_RIGHTS", "kernel, 2 queues>onconn worker: accept4 ="}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := load(t, "recordings/"+tt.name)
+			r := recordingtest.Load(t, "recordings/"+tt.name)
 			s := Tell(r, Options{})
 			for _, want := range tt.findings {
 				if !slices.ContainsFunc(s.Findings, func(f Finding) bool { return strings.HasPrefix(f.Text, want) }) {

@@ -7,10 +7,11 @@ import (
 	"testing"
 
 	"onconn/cmd/syscallflow/internal/recording"
+	"onconn/cmd/syscallflow/internal/recording/recordingtest"
 )
 
 func TestRoundRobin(t *testing.T) {
-	s := Tell(load(t, "made/node-rr"), Options{})
+	s := Tell(recordingtest.Load(t, "made/node-rr"), Options{})
 	inOrder(t, lines(s),
 		"node primary>node worker: fork",
 		"node worker>node primary: asks for a server",
@@ -52,7 +53,7 @@ func TestRoundRobin(t *testing.T) {
 // TestClock tells a recording in which the clocks disagree by less than their
 // error: the accept seems to come before the SYN, the receipt before the sending.
 func TestClock(t *testing.T) {
-	r := load(t, "made/node-rr")
+	r := recordingtest.Load(t, "made/node-rr")
 	r.Clock = 900_000
 	for i := range r.Packets {
 		r.Packets[i].Time += 400_000
@@ -87,7 +88,7 @@ func TestClock(t *testing.T) {
 }
 
 func TestInUse(t *testing.T) {
-	s := Tell(load(t, "made/in-use"), Options{})
+	s := Tell(recordingtest.Load(t, "made/in-use"), Options{})
 	i := slices.IndexFunc(s.Steps, func(s Step) bool { return s.Label == "bind :8000" })
 	if i < 0 {
 		t.Fatalf("no bind in %v", lines(s))
@@ -103,7 +104,7 @@ func TestInUse(t *testing.T) {
 
 // TestHelpers leaves out processes that only fail, and not those that are killed.
 func TestHelpers(t *testing.T) {
-	r := load(t, "made/python")
+	r := recordingtest.Load(t, "made/python")
 	r.Processes = append(r.Processes,
 		recording.Process{PID: 9775, Parent: 9774, Name: "readlink", Begin: 1e6, End: 2e6, Status: "exit status 1"},
 		recording.Process{PID: 9776, Parent: 9774, Name: "worker", Begin: 1e6, End: 2e6, Status: "signal: segmentation fault"})
@@ -114,7 +115,7 @@ func TestHelpers(t *testing.T) {
 }
 
 func TestSharedAndHerd(t *testing.T) {
-	s := Tell(load(t, "made/shared"), Options{})
+	s := Tell(recordingtest.Load(t, "made/shared"), Options{})
 	inOrder(t, lines(s),
 		"prefork primary>kernel's queue: listen(3, 1024) got 128",
 		"prefork primary>prefork worker: fork has fd 3",
@@ -141,7 +142,7 @@ func TestSharedAndHerd(t *testing.T) {
 }
 
 func TestOverflow(t *testing.T) {
-	s := Tell(load(t, "made/overflow"), Options{})
+	s := Tell(recordingtest.Load(t, "made/overflow"), Options{})
 	inOrder(t, lines(s),
 		"client>kernel's queue: ACK acceptq 0→1",
 		"client>kernel's queue: SYN no answer",
@@ -160,7 +161,7 @@ func TestOverflow(t *testing.T) {
 
 // TestQuiet folds a thousand connections, and shows each when it is told to.
 func TestQuiet(t *testing.T) {
-	r := load(t, "made/node-rr")
+	r := recordingtest.Load(t, "made/node-rr")
 	r.Packets, r.Requests, r.Depths = nil, nil, nil
 	const more = 1000
 	listener := recording.SocketID(1)
@@ -203,7 +204,7 @@ func TestQuiet(t *testing.T) {
 
 // TestPython has no packets: the requests say who came.
 func TestPython(t *testing.T) {
-	inOrder(t, lines(Tell(load(t, "made/python"), Options{})),
+	inOrder(t, lines(Tell(recordingtest.Load(t, "made/python"), Options{})),
 		"python3>kernel's queue: listen(3, 5) got 5",
 		"client>kernel's queue: connects, GET /",
 		"kernel's queue>python3: accept4 = 4",
