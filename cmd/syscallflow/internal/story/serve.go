@@ -199,6 +199,9 @@ func (t *teller) end(c *recording.Call, e event) {
 	case c.Name == "shutdown":
 		e.sit, e.detail = "shutdown", e.detail || cl != accepted && cl != listener && cl != outgoing
 		e.label = fmt.Sprintf("shutdown(%d, %s)", n, arg(c, "how", 1))
+		if cl == listener {
+			e.sit = "shutListen"
+		}
 	case t.passed[e.socket][c.PID] != 0 && t.serves(e.socket):
 		e.sit, e.sign, e.detail = "closeCopy", "closeCopy", cl != accepted
 	case cl == listener:
