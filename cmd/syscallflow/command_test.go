@@ -39,7 +39,7 @@ func TestOrdinaryUser(t *testing.T) {
 			t.Skipf("nobody may run no python: %v", err)
 		}
 	}
-	cmd := command(t, "record", "-o", file, "--requests", "2", "--url", "http://127.0.0.1:"+port+"/", "--",
+	cmd := command(t, "record", "-o", file, "--ready", "90s", "--requests", "2", "--url", "http://127.0.0.1:"+port+"/", "--",
 		python, "-m", "http.server", "--bind", "127.0.0.1", port)
 	cmd.Dir = dir
 	cmd.SysProcAttr = nobody

@@ -61,7 +61,7 @@ func recorded(t *testing.T, requests int, flags []string, program ...string) *re
 		program[i] = strings.ReplaceAll(program[i], "PORT", port)
 	}
 	file := filepath.Join(t.TempDir(), "recording.json")
-	args := append([]string{"record", "-o", file, "--requests", fmt.Sprint(requests), "--ready", "60s",
+	args := append([]string{"record", "-o", file, "--requests", fmt.Sprint(requests), "--ready", "90s",
 		"--url", "http://127.0.0.1:" + port + "/"}, flags...)
 	cmd := command(t, append(append(args, "--"), program...)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -150,7 +150,7 @@ func onTCP(r *recording.Recording, name string) (all []recording.Call) {
 // TestNodeRoundRobin: the workers never bind, listen or accept; the primary accepts,
 // and passes each connection to one of them, the same socket on both sides.
 func TestNodeRoundRobin(t *testing.T) {
-	r := recorded(t, 4, []string{"--settle", "2s"}, tool(t, "node"), "testdata/programs/cluster.js", "PORT", "rr")
+	r := recorded(t, 4, []string{"--settle", "1s"}, tool(t, "node"), "testdata/programs/cluster.js", "PORT", "rr")
 	roundRobin(t, r)
 }
 
@@ -199,7 +199,7 @@ func passes(c recording.Call, id recording.SocketID) bool {
 
 // TestNodeShared: under SCHED_NONE the primary binds, the workers listen and accept.
 func TestNodeShared(t *testing.T) {
-	r := recorded(t, 4, []string{"--settle", "2s"}, tool(t, "node"), "testdata/programs/cluster.js", "PORT", "none")
+	r := recorded(t, 4, []string{"--settle", "1s"}, tool(t, "node"), "testdata/programs/cluster.js", "PORT", "none")
 	sharedSocket(t, r)
 }
 
@@ -253,7 +253,7 @@ func TestNginx(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(dir, "recording.json")
-	cmd := command(t, "record", "-o", file, "--requests", "3", "--url", "http://127.0.0.1:"+port+"/", "--",
+	cmd := command(t, "record", "-o", file, "--ready", "90s", "--requests", "3", "--url", "http://127.0.0.1:"+port+"/", "--",
 		path, "-e", "stderr", "-p", dir, "-c", "nginx.conf")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
