@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -27,7 +28,19 @@ func golden(t *testing.T, name, got string) {
 	if err != nil {
 		t.Fatalf("%v: make it with -update, and read it", err)
 	}
-	if got != string(want) {
-		t.Errorf("%s differs; -update writes it anew. Now it is:\n%s", name, got)
+	gotLines, wantLines := strings.Split(got, "\n"), strings.Split(string(want), "\n")
+	for i := range max(len(gotLines), len(wantLines)) {
+		g, w := at(gotLines, i), at(wantLines, i)
+		if g != w {
+			t.Errorf("%s, line %d, is now (-update writes it anew)\n%s\nand was\n%s", name, i+1, g, w)
+			return
+		}
 	}
+}
+
+func at(lines []string, i int) string {
+	if i < len(lines) {
+		return lines[i]
+	}
+	return "(the end)"
 }
