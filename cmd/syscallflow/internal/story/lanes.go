@@ -134,7 +134,7 @@ func (t *teller) clientLane() Lane {
 	l := Lane{Kind: Client, Name: "client"}
 	seen := map[string]bool{}
 	for _, c := range t.conns {
-		if c.client.IsValid() {
+		if c.client.IsValid() && t.client(c).kind == Client {
 			l.Detail = c.client.String()
 			seen[l.Detail] = true
 		}
@@ -194,7 +194,10 @@ func (t *teller) sockets(s *Story, id recording.SocketID) int {
 		case pair:
 			so.What = "channel"
 		case outgoing:
-			so.What = "connection to " + r.Peer
+			so.What = "client"
+			if r.Peer != "" {
+				so.What = "client of " + r.Peer
+			}
 		default:
 			so.What = strings.TrimSpace("socket " + r.Local)
 		}

@@ -266,11 +266,17 @@ func (t *teller) children(pid int) (children []int) {
 	return children
 }
 
+// passing are calls by which a process gets rid of what fork has left it.
+var passing = map[string]bool{"close": true, "dup": true, "dup2": true, "dup3": true, "fcntl": true}
+
 // workers are the processes that serve, of a program that has several: those
 // whose parent has a listener too, or that got a descriptor.
 func (t *teller) workers() (workers []int) {
 	serves, owns := map[int]bool{}, map[int]bool{}
 	for _, c := range t.r.Calls {
+		if passing[c.Name] {
+			continue
+		}
 		for _, fd := range append(slices.Clone(c.Passed), of(c.FD), of(c.New)) {
 			switch t.class[fd.Socket] {
 			case listener, accepted:
