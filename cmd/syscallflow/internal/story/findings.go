@@ -118,7 +118,7 @@ func (t *teller) groups() string {
 	return ""
 }
 
-// names are processes with their parts: "node primary 12".
+// names are processes with their parts: "node primary 12", "node workers 13 and 14".
 func (t *teller) names(set map[int]int) string {
 	var pids []int
 	for pid := range set {
@@ -130,17 +130,29 @@ func (t *teller) names(set map[int]int) string {
 
 func (t *teller) list(pids []int) string {
 	var parts []string
+	same := len(pids) > 1
+	for _, pid := range pids {
+		same = same && t.name(pid) == t.name(pids[0])
+	}
 	for i, pid := range pids {
 		if i == 4 && len(pids) > 5 {
 			parts = append(parts, fmt.Sprintf("%d more", len(pids)-i))
 			break
 		}
-		parts = append(parts, fmt.Sprintf("%s %d", t.name(pid), pid))
+		part := fmt.Sprint(pid)
+		if !same {
+			part = t.name(pid) + " " + part
+		}
+		parts = append(parts, part)
 	}
+	text := strings.Join(parts, "")
 	if n := len(parts); n > 1 {
-		return strings.Join(parts[:n-1], ", ") + " and " + parts[n-1]
+		text = strings.Join(parts[:n-1], ", ") + " and " + parts[n-1]
 	}
-	return strings.Join(parts, "")
+	if same {
+		text = t.name(pids[0]) + "s " + text
+	}
+	return text
 }
 
 // shares is who served how many: "12 ×5, 13 ×4".

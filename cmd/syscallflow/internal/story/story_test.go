@@ -37,7 +37,7 @@ func TestRoundRobin(t *testing.T) {
 			t.Errorf("step %d, %s, isn't explained", i+1, step.Label)
 		}
 	}
-	want := "node worker 26664 and node worker 26665 never called bind, listen or accept."
+	want := "node workers 26664 and 26665 never called bind, listen or accept."
 	if !slices.Contains(s.Findings, Finding{Text: want}) {
 		t.Errorf("findings: %v", s.Findings)
 	}
