@@ -40,10 +40,19 @@ func Mermaid(w io.Writer, s *story.Story) error {
 			if left == right {
 				over = fmt.Sprintf("L%d", left)
 			}
-			fmt.Fprintf(b, "    Note over %s: %s\n", over, mermaid(step.Why))
+			fmt.Fprintf(b, "    Note over %s: %s\n", over, wrapped(step.Why))
 		}
 	}
 	return b.Flush()
+}
+
+// wrapped is a sentence in short lines, since Mermaid breaks none.
+func wrapped(text string) string {
+	lines := terminal.Wrap(text, 40)
+	for i, l := range lines {
+		lines[i] = mermaid(l)
+	}
+	return strings.Join(lines, "<br/>")
 }
 
 func arrow(s *story.Step) string {
