@@ -130,6 +130,9 @@ func TestFigure(t *testing.T) {
 				if left < 78 || right > f.Width {
 					t.Errorf("%s: step %d: %q is cut", name, g.N, g.Label)
 				}
+				if g.Line && label > max(g.X1, g.X2)-min(g.X1, g.X2) {
+					t.Errorf("%s: step %d: %q is longer than its arrow", name, g.N, g.Label)
+				}
 				if g.Local && right > g.ResultX {
 					t.Errorf("%s: step %d: %q lies over %q", name, g.N, g.Label, g.Result)
 				}
