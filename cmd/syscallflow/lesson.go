@@ -17,12 +17,11 @@ import (
 )
 
 type lessonFlags struct {
-	colour  string
-	ascii   bool
-	width   int
+	html    string
 	json    bool
 	answers bool
 	noPause bool
+	look    lookFlags
 }
 
 func newLesson() *cobra.Command {
@@ -38,11 +37,13 @@ CAP_NET_RAW adds the packets.`,
   syscallflow lesson 1
   syscallflow lesson 3 --answers
   syscallflow lesson 5 --json`,
-		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if f.width != 0 && f.width < 40 {
-				return usageError{fmt.Errorf("--width %d: a drawing needs 40 columns", f.width)}
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usageError{errors.New("one lesson at a time: syscallflow lesson N")}
 			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return f.list(cmd.OutOrStdout())
 			}
@@ -54,12 +55,11 @@ CAP_NET_RAW adds the packets.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.colour, "color", "auto", "auto, always or never")
-	flags.BoolVar(&f.ascii, "ascii", false, "draw with ASCII characters only")
-	flags.IntVar(&f.width, "width", 0, "columns; 0 is the terminal's, or 80")
+	flags.StringVar(&f.html, "html", "", "write a page with the drawing and what was measured to this file")
 	flags.BoolVarP(&f.json, "json", "j", false, "print what was measured as JSON")
 	flags.BoolVar(&f.answers, "answers", false, "with the answer to the question to think about")
 	flags.BoolVar(&f.noPause, "no-pause", false, "don't wait for Enter between the parts, as on a terminal")
+	f.look.add(cmd)
 	flags.SortFlags = false
 	return cmd
 }
@@ -76,16 +76,16 @@ func (f *lessonFlags) list(w io.Writer) error {
 
 func (f *lessonFlags) run(cmd *cobra.Command, n int) error {
 	out := cmd.OutOrStdout()
-	style, err := terminal.ForWriter(out, f.colour, f.ascii)
+	style, err := f.look.style(out)
 	if err != nil {
-		return usageError{err}
-	}
-	if f.width > 0 {
-		style.Width = f.width
+		return err
 	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGINT, unix.SIGTERM)
 	defer stop()
+	progress := terminal.NewProgress(os.Stderr)
+	progress.Set(-1, fmt.Sprintf("lesson %d runs: some seconds", n))
 	run, err := lesson.Do(ctx, n)
+	progress.Done()
 	stop() // Ctrl-C ends a pause
 	if err != nil {
 		if ctx.Err() != nil {
@@ -93,8 +93,16 @@ func (f *lessonFlags) run(cmd *cobra.Command, n int) error {
 		}
 		return err
 	}
-	if f.json {
+	if f.html != "" {
+		if err := toFile(f.html, run.HTML); err != nil {
+			return err
+		}
+	}
+	switch {
+	case f.json:
 		return run.JSON(out)
+	case f.html != "":
+		return nil
 	}
 	w := &lesson.Writer{W: out, Style: style, Answers: f.answers}
 	if !f.noPause && terminal.IsTerminal(out) && terminal.IsTerminal(os.Stdin) {

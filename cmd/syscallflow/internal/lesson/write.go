@@ -1,7 +1,6 @@
 package lesson
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -104,14 +103,22 @@ func tick(s terminal.Style) string {
 
 // claim writes a text, unless this machine has shown otherwise.
 func (w *Writer) claim(indent, text string, differing []Fact) {
-	if len(differing) == 0 {
-		w.wrap(indent, text)
-		return
-	}
 	for _, f := range differing {
-		w.wrap(indent+w.Style.Mark(terminal.Critical)+" ", fmt.Sprintf("Here it was otherwise: %s; expected: %s.", f, f.Expected))
+		w.wrap(indent+w.Style.Mark(terminal.Critical)+" ", otherwise(f))
 	}
-	w.wrap(indent, "So this can't be claimed of this machine: "+text)
+	w.wrap(indent, qualified(text, differing))
+}
+
+func otherwise(f Fact) string {
+	return fmt.Sprintf("Here it was otherwise: %s; expected: %s.", f, f.Expected)
+}
+
+// qualified is a text that is no claim where facts differ from it.
+func qualified(text string, differing []Fact) string {
+	if len(differing) > 0 {
+		return "So this can't be claimed of this machine: " + text
+	}
+	return text
 }
 
 func (w *Writer) title(text string) {
@@ -157,37 +164,4 @@ func (w *Writer) pause() {
 	if w.Pause != nil && w.err == nil {
 		w.Pause()
 	}
-}
-
-// Schema names the form of what JSON writes.
-const Schema = "syscallflow-lesson/1"
-
-// JSON writes what was measured.
-func (r *Run) JSON(w io.Writer) error {
-	type myth struct {
-		Said      string `json:"said"`
-		Seen      string `json:"seen"`
-		Confirmed bool   `json:"confirmed"` // by this run
-	}
-	out := struct {
-		Schema  string   `json:"schema"`
-		Lesson  int      `json:"lesson"`
-		Title   string   `json:"title"`
-		Program string   `json:"program"`
-		Kernel  string   `json:"kernel"`
-		Steps   []string `json:"steps"`
-		Facts   []Fact   `json:"facts"`
-		Differs bool     `json:"differs"` // a fact isn't as the text expects
-		Myths   []myth   `json:"myths"`
-		Unseen  []string `json:"unseen"` // by the recording
-	}{Schema, r.Number, r.Title, r.Program, r.Recording.Kernel, r.Steps, r.Facts, false, []myth{}, append([]string{}, r.Recording.Unseen...)}
-	for _, f := range r.Facts {
-		out.Differs = out.Differs || f.Differs()
-	}
-	for _, m := range r.Myths {
-		out.Myths = append(out.Myths, myth{m.Said, m.Seen, len(r.Differing(m.Needs...)) == 0})
-	}
-	e := json.NewEncoder(w)
-	e.SetIndent("", " ")
-	return e.Encode(out)
 }
