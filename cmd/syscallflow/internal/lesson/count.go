@@ -39,21 +39,25 @@ func find(r *recording.Recording, pids []int, names ...string) (calls []recordin
 	return calls
 }
 
-// passed counts the IP sockets that processes sent by SCM_RIGHTS, listeners or
-// connections.
-func passed(r *recording.Recording, pids []int, listeners bool) (n int) {
+// passed counts the descriptors of IP sockets that a process sent by SCM_RIGHTS: of
+// listeners all, of connections each once, since one that a worker doesn't take is
+// sent to another.
+func passed(r *recording.Recording, pid int, listeners bool) (n int) {
 	kind := map[recording.SocketID]recording.Socket{}
 	for _, s := range r.Sockets {
 		kind[s.ID] = s
 	}
+	seen := map[recording.SocketID]bool{}
 	for _, c := range r.Calls {
-		if c.Name != "sendmsg" || c.Errno != "" || !slices.Contains(pids, c.PID) {
+		if c.Name != "sendmsg" || c.Errno != "" || c.PID != pid {
 			continue
 		}
 		for _, fd := range c.Passed {
 			s := kind[fd.Socket]
-			if ip := s.Family == "AF_INET" || s.Family == "AF_INET6"; ip && (s.From == 0) == listeners {
+			ip := s.Family == "AF_INET" || s.Family == "AF_INET6"
+			if ip && (s.From == 0) == listeners && (listeners || !seen[s.ID]) {
 				n++
+				seen[s.ID] = true
 			}
 		}
 	}

@@ -46,7 +46,7 @@ func runRobin(ctx context.Context, r *Run) error {
 	equal(r, "worker-listens", "a worker called listen", count(rec, workers, "listen") > 0, false)
 	equal(r, "worker-accepts", "a worker called accept", count(rec, workers, "accept", "accept4") > 0, false)
 	equal(r, "accepts", "connections that the primary accepted", count(rec, []int{primary}, "accept", "accept4"), 4)
-	equal(r, "passed", "connections that it sent to workers (SCM_RIGHTS)", passed(rec, []int{primary}, false), 4)
+	equal(r, "passed", "connections that it sent to workers (SCM_RIGHTS)", passed(rec, primary, false), 4)
 	equal(r, "proxied", "the primary read or wrote bytes of a connection", touched(rec, primary), false)
 	got := served(rec, workers)
 	r.holds("served", "connections answered by each worker", sharesOf(got), "", "each some", len(got) == 2 && slices.Min(got) > 0)
