@@ -28,7 +28,7 @@ func (s *stage) dial(ctx context.Context, port int) (*client, error) {
 	conn, err := d.DialContext(ctx, "tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	c := &client{Conn: conn, stage: s, index: len(s.asked), took: time.Since(began)}
 	q := recording.Request{
-		To: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port)), Begin: s.time(began), End: s.time(time.Now()), Text: "connect",
+		To: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port)), Begin: s.time(began), End: s.time(time.Now()), Text: "and waits",
 	}
 	if err != nil {
 		q.Err = outcome(err)

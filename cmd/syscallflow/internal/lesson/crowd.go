@@ -14,12 +14,13 @@ import (
 type crowd struct {
 	fds   []sock.FD
 	stage *stage
+	first int              // of its requests in stage.asked
 	lost  map[sock.FD]bool // the kernel tells of a reset only once
 }
 
 // crowd begins so many connections. What is set on each comes before connect.
 func (s *stage) crowd(port, n int, before ...func(sock.FD) error) (*crowd, error) {
-	c := &crowd{stage: s, lost: map[sock.FD]bool{}}
+	c := &crowd{stage: s, first: len(s.asked), lost: map[sock.FD]bool{}}
 	return c, c.add(port, n, before...)
 }
 
@@ -39,7 +40,7 @@ func (c *crowd) add(port, n int, before ...func(sock.FD) error) error {
 		if err := fd.Connect(sock.IPAddr(loopback(port))); err != nil && !errors.Is(err, unix.EINPROGRESS) {
 			return err
 		}
-		q := recording.Request{To: loopback(port), Begin: c.stage.time(began), End: c.stage.time(time.Now()), Text: "connect"}
+		q := recording.Request{To: loopback(port), Begin: c.stage.time(began), End: c.stage.time(time.Now()), Text: "and is silent"}
 		if a, err := fd.Getsockname(); err == nil {
 			q.From = a.AddrPort()
 		}

@@ -22,11 +22,11 @@ func (r *Run) HTML(w io.Writer) error {
 		found = append(found, story.Finding{Text: qualified(text, differing)})
 	}
 	add(r.Question, nil)
-	for _, t := range r.Steps {
-		add(t, nil)
+	for i, t := range r.Steps {
+		add(fmt.Sprintf("Step %d: %s", i+1, t), nil)
 	}
 	for _, f := range r.Facts {
-		finding := story.Finding{Text: f.String()}
+		finding := story.Finding{Text: "Measured: " + f.String()}
 		if f.Differs() {
 			finding = story.Finding{Text: otherwise(f), State: story.Failed}
 		}

@@ -75,6 +75,7 @@ func (r *Run) overflow(s *stage, k kernel) error {
 	}
 	end := lost.outcome(patience)
 	took := time.Since(began)
+	lost.note(end)
 	after, err := k.drops(port)
 	if err != nil {
 		return err
@@ -98,6 +99,9 @@ func (r *Run) overflow(s *stage, k kernel) error {
 	busy := time.Since(began)
 	got := late.outcome(patience)
 	took = time.Since(began)
+	late.note(got)
+	s.must("accept %d", fd) // so that the drawing has them all
+	s.must("accept %d", fd)
 	r.step("A fourth client connects, and the server accepts one right after its SYN was refused: %s.", got)
 	r.value("busy", "the queue was full for", busy, "ms")
 	equal(r, "got", "what connect of the fourth client ended with", got, "ok")
@@ -150,6 +154,15 @@ func (c *crowd) outcome(patience time.Duration) string {
 		err = unix.Errno(number)
 	}
 	return outcome(err)
+}
+
+// note has the drawing say what the first client's connect ended with.
+func (c *crowd) note(outcome string) {
+	q := &c.stage.asked[c.first]
+	q.End = c.stage.time(time.Now())
+	if outcome != "ok" {
+		q.Err = "connect: " + outcome
+	}
 }
 
 // outcomeOfClosed connects to a port that is bound and doesn't listen.
