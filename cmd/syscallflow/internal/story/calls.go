@@ -206,7 +206,8 @@ func (t *teller) bind(c *recording.Call, e event) {
 	case "EADDRNOTAVAIL":
 		e.sit = "noAddress"
 	default:
-		e.why, e.man = explain("bindError", c.Errno)
+		e.sit = "bindError"
+		e.why, e.man = explain(e.sit, c.Errno)
 	}
 	t.add(e)
 }
@@ -217,6 +218,9 @@ func (t *teller) listen(c *recording.Call, e event, listened map[recording.Socke
 	e.label, e.sign, e.sit = fmt.Sprintf("listen(%d, %s)", of(c.FD).Number, asked), "listen", "listen"
 	n, err := strconv.Atoi(asked)
 	granted, known := t.backlog(e.socket)
+	if n >= 0 {
+		granted = min(granted, n) // more was granted by a later call
+	}
 	known = err == nil && (known || n == 0) // 0 isn't told from unknown
 	switch {
 	case c.Errno != "":

@@ -90,9 +90,12 @@ func (t *teller) packet(c *conn, p *recording.Packet, index int, inward, syn boo
 			e.label, e.sign, e.sit, e.state = "SYN again", "synAgain", "synAgain", Odd
 		}
 		if c.syns == 2 && c.synacks == 0 {
-			first := &t.events[c.events[0]]
-			first.sit, first.state, first.result = "dropped", Odd, "no answer"
-			first.why, first.man = explain("dropped")
+			for _, i := range c.events { // calls are there too, already
+				if first := &t.events[i]; first.sit == "syn" {
+					first.sit, first.state, first.result = "dropped", Odd, "no answer"
+					first.why, first.man = explain("dropped")
+				}
+			}
 		}
 		c.isn, c.syn = p.Seq, p.Time
 	case has("S"):
