@@ -79,14 +79,3 @@ func (r *Run) Differing(ids ...string) (facts []Fact) {
 	}
 	return facts
 }
-
-// ms prints a time for a sentence.
-func ms(d time.Duration) string {
-	switch {
-	case d < 10*time.Millisecond:
-		return fmt.Sprintf("%.2f ms", float64(d.Microseconds())/1000)
-	case d < time.Second:
-		return fmt.Sprintf("%d ms", d.Milliseconds())
-	}
-	return fmt.Sprintf("%.1f s", d.Seconds())
-}

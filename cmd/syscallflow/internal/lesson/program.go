@@ -69,14 +69,24 @@ func record(ctx context.Context, port, requests int, command ...string) (*record
 		return nil, err
 	}
 	defer null.Close()
+	said, err := os.CreateTemp("", "syscallflow-lesson-")
+	if err != nil {
+		return nil, err
+	}
+	defer said.Close()
+	if err := os.Remove(said.Name()); err != nil {
+		return nil, err
+	}
 	result, err := session.Record(ctx, session.Config{
-		Command: tracer.Command{Args: command, Stdin: null, Stdout: null},
+		Command: tracer.Command{Args: command, Stdin: null, Stdout: null, Stderr: said},
 		Waits:   true, Packets: true, Requests: requests,
 		URL:   &url.URL{Scheme: "http", Host: loopback(port).String(), Path: "/"},
 		Ready: 10 * time.Second, Grace: time.Second,
 	})
 	if err != nil {
-		return nil, err
+		text := make([]byte, 1000)
+		n, _ := said.ReadAt(text, 0)
+		return nil, fmt.Errorf("%w\n%s", err, text[:n])
 	}
 	rename(result.Recording)
 	for i := range result.Processes { // we have ended them: that isn't worth a mark in the drawing
