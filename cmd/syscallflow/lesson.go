@@ -86,11 +86,12 @@ func (f *lessonFlags) run(cmd *cobra.Command, n int) error {
 	progress.Set(-1, fmt.Sprintf("lesson %d runs: some seconds", n))
 	run, err := lesson.Do(ctx, n)
 	progress.Done()
-	stop() // Ctrl-C ends a pause
+	interrupted := ctx.Err() != nil
+	stop() // from now on Ctrl-C ends us at once, in a pause too
+	if err != nil && interrupted {
+		return errors.New("interrupted")
+	}
 	if err != nil {
-		if ctx.Err() != nil {
-			return errors.New("interrupted")
-		}
 		return err
 	}
 	if f.html != "" {
