@@ -24,6 +24,7 @@ const (
 var ownVariables = []string{
 	envWorker, envChannel, envImage, envCheck, "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC",
 	"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID",
+	envNodeWorker, envNodeChannel, envNodeWriting,
 }
 
 // born is what the environment said when this process started.
@@ -31,10 +32,11 @@ var born struct {
 	worker    bool
 	channel   sock.FD
 	err       error
-	image     *image  // of the primary before
-	imageErr  error   // why it can't be read
-	noHangup  bool    // SIGHUP was ignored
-	rehearsal sock.FD // where to say whether it could be taken over, or None
+	node      *nodeBirth // for a worker of a Node primary
+	image     *image     // of the primary before
+	imageErr  error      // why it can't be read
+	noHangup  bool       // SIGHUP was ignored
+	rehearsal sock.FD    // where to say whether it could be taken over, or None
 }
 
 // A process learns what it is before main runs, on the main thread, and forgets
@@ -55,6 +57,8 @@ func init() {
 	}
 	id, ok := os.LookupEnv(envWorker)
 	if !ok {
+		born.node = nodeBorn()
+		born.worker = born.node != nil
 		return
 	}
 	born.worker = true

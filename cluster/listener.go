@@ -93,6 +93,8 @@ func (s *self) adopt(r reply, cfg listen.Config) (ln *listen.Listener, err error
 	cfg.Backlog = 0 // the primary has called listen
 	cfg.OnConnClose = s.ringAfter(cfg.OnConnClose)
 	switch {
+	case r.source != nil && len(r.fds) == 0:
+		ln, err = cfg.FromSources(r.Addr.netAddr(), r.source)
 	case r.Mode == RoundRobin && len(r.fds) == 1:
 		ln, err = cfg.FromSources(r.Addr.netAddr(), fdpass.NewReceiver(r.fds[0]))
 	case r.Mode == Shared && len(r.fds) == 1:
@@ -105,6 +107,9 @@ func (s *self) adopt(r reply, cfg listen.Config) (ln *listen.Listener, err error
 	}
 	if err != nil {
 		closeAll(r.fds)
+		if r.source != nil {
+			r.source.Descriptor().Close()
+		}
 	}
 	return ln, err
 }

@@ -64,6 +64,8 @@ type message struct {
 	Addr     *remoteAddr     `json:"addr,omitempty"`      // reply
 	Error    *remoteError    `json:"error,omitempty"`     // reply
 	Data     json.RawMessage `json:"data,omitempty"`      // message
+
+	source sock.Source // reply: what connections come from, where it is no descriptor
 }
 
 // A key names a listener among all of a cluster. Index tells apart several

@@ -17,7 +17,7 @@ import (
 // self is this process as a worker.
 type self struct {
 	id       int
-	channel  *channel
+	channel  link
 	board    *board
 	bell     sock.FD // tells the primary that there is room
 	pipe     sock.FD // what this process writes to its standard error, for the primary
@@ -57,15 +57,20 @@ func newSelf() (*self, error) {
 	if born.err != nil {
 		return nil, fmt.Errorf("cluster: %w", born.err)
 	}
+	if born.node != nil {
+		s, err := newNodeSelf(born.node)
+		if err != nil {
+			return nil, fmt.Errorf("cluster: the Node primary: %w", err)
+		}
+		return s, nil
+	}
 	c, err := newChannel(born.channel)
 	if err != nil {
 		return nil, fmt.Errorf("cluster: the channel to the primary: %w", err)
 	}
-	s := &self{
-		channel: c, ending: make(chan struct{}), draining: make(chan struct{}), done: make(chan struct{}), inbox: make(chan json.RawMessage, maxInbox),
-		replies: map[uint64]chan reply{}, indexes: map[key]bool{}, listeners: map[*listener]bool{},
-	}
-	if err := s.greet(); err != nil {
+	s := bareSelf()
+	s.channel = c
+	if err := s.greet(c); err != nil {
 		c.close()
 		return nil, fmt.Errorf("cluster: the primary: %w", err)
 	}
@@ -73,13 +78,21 @@ func newSelf() (*self, error) {
 	return s, nil
 }
 
-func (s *self) greet() error {
-	s.channel.conn.SetReadDeadline(time.Now().Add(sendTimeout))
-	m, fds, err := s.channel.receive()
+// bareSelf is a self that doesn't know its primary yet.
+func bareSelf() *self {
+	return &self{
+		ending: make(chan struct{}), draining: make(chan struct{}), done: make(chan struct{}), inbox: make(chan json.RawMessage, maxInbox),
+		replies: map[uint64]chan reply{}, indexes: map[key]bool{}, listeners: map[*listener]bool{},
+	}
+}
+
+func (s *self) greet(c *channel) error {
+	c.conn.SetReadDeadline(time.Now().Add(sendTimeout))
+	m, fds, err := c.receive()
 	if err != nil {
 		return err
 	}
-	s.channel.conn.SetReadDeadline(time.Time{})
+	c.conn.SetReadDeadline(time.Time{})
 	switch {
 	case m.Op != opHello || len(fds) != 4:
 		closeAll(fds)
@@ -96,7 +109,7 @@ func (s *self) greet() error {
 		return err
 	}
 	s.board.header().alive.Store(monotonic())
-	return s.channel.send(message{Op: opOnline, Version: protocolVersion})
+	return c.send(message{Op: opOnline, Version: protocolVersion})
 }
 
 // serve handles the primary's messages until the channel ends: with the
@@ -201,7 +214,9 @@ func (s *self) orphaned(err error) {
 	clear(s.replies)
 	s.mu.Unlock()
 	s.end()
-	go s.keepStderr() // which may wait for who reads it
+	if s.pipe != sock.None {
+		go s.keepStderr() // which may wait for who reads it
+	}
 	select {
 	case <-s.done:
 	case <-time.After(s.drain):

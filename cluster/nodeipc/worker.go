@@ -91,25 +91,52 @@ func (w *Worker) Leave() (seq uint64, err error) { return w.say(Leaving, "") }
 // Answer answers a NewConn: whether the worker has the connection. If not, another
 // one gets it, and the descriptor is only to be closed.
 func (w *Worker) Answer(newconn uint64, accepted bool) error {
-	return w.post(struct {
+	return w.post(w.answer(newconn, accepted), sock.None)
+}
+
+// AnswerConn is Acknowledge(true) and Answer in one.
+func (w *Worker) AnswerConn(newconn uint64, accepted bool) error {
+	ack, err := w.line(acknowledgement{HandleACK})
+	if err != nil {
+		return err
+	}
+	answer, err := w.line(w.answer(newconn, accepted))
+	if err != nil {
+		return err
+	}
+	return w.out.send(append(ack, answer...), sock.None)
+}
+
+func (w *Worker) answer(newconn uint64, accepted bool) any {
+	return struct {
 		Cmd      string `json:"cmd"`
 		Ack      uint64 `json:"ack"`
 		Accepted bool   `json:"accepted"`
 		Seq      uint64 `json:"seq"`
-	}{cmdCluster, newconn, accepted, w.next()}, sock.None)
+	}{cmdCluster, newconn, accepted, w.next()}
+}
+
+// acknowledgement answers an envelope.
+type acknowledgement struct {
+	Cmd Act `json:"cmd"`
 }
 
 // post sends a message of the protocol.
 func (c *Channel) post(v any, fd sock.FD) error {
-	text, err := plainJSON(v)
-	if err != nil {
-		return err
-	}
-	p, err := c.encode(text)
+	p, err := c.line(v)
 	if err != nil {
 		return err
 	}
 	return c.out.send(p, fd)
+}
+
+// line is a message of the protocol as it is written.
+func (c *Channel) line(v any) ([]byte, error) {
+	text, err := plainJSON(v)
+	if err != nil {
+		return nil, err
+	}
+	return c.encode(text)
 }
 
 // Acknowledge answers an envelope: whether its descriptor came. A newconn whose
@@ -121,9 +148,7 @@ func (c *Channel) Acknowledge(came bool) error {
 	if !came {
 		answer = HandleNACK
 	}
-	return c.post(struct {
-		Cmd Act `json:"cmd"`
-	}{answer}, sock.None)
+	return c.post(acknowledgement{answer}, sock.None)
 }
 
 // Send sends a program's message, JSON. It waits at most 5 s for a peer that

@@ -1,0 +1,81 @@
+package cluster
+
+import (
+	"os"
+	"os/signal"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"onconn/cluster/nodeipc"
+	"onconn/sock"
+)
+
+// What a worker of a Node primary is told through its environment. See cluster.fork
+// and child_process.fork.
+const (
+	envNodeWorker  = "NODE_UNIQUE_ID"                  // its number, from 1
+	envNodeChannel = "NODE_CHANNEL_FD"                 // the descriptor of its channel
+	envNodeWriting = "NODE_CHANNEL_SERIALIZATION_MODE" // json or advanced
+)
+
+// nodeVariables are for one process alone.
+var nodeVariables = []string{envNodeWorker, envNodeChannel, envNodeWriting}
+
+// A nodeBirth is what the environment said to a worker of a Node primary.
+type nodeBirth struct {
+	id      int
+	channel sock.FD
+	writing nodeipc.Serialization
+}
+
+// nodeBorn takes it out of the environment; nil: there is nothing of that.
+func nodeBorn() *nodeBirth {
+	id, err := strconv.Atoi(os.Getenv(envNodeWorker))
+	if err != nil {
+		return nil
+	}
+	fd, err := strconv.Atoi(os.Getenv(envNodeChannel))
+	if err != nil || fd < 0 {
+		return nil
+	}
+	b := &nodeBirth{id: id, channel: sock.FD(fd), writing: nodeipc.Serialization(os.Getenv(envNodeWriting))}
+	unix.CloseOnExec(fd)
+	for _, name := range nodeVariables {
+		os.Unsetenv(name)
+	}
+	return b
+}
+
+// newNodeSelf is newSelf for a worker of a Node primary.
+func newNodeSelf(b *nodeBirth) (*self, error) {
+	w, err := nodeipc.NewWorker(b.channel, b.writing)
+	if err != nil {
+		return nil, err
+	}
+	s := bareSelf()
+	s.id, s.drain = b.id, DefaultDrainTimeout
+	s.bell, s.pipe, s.stderr = sock.None, sock.None, sock.None
+	if s.board, err = newBoard(); err != nil { // its primary doesn't read it
+		w.Close()
+		return nil, err
+	}
+	s.channel = newNodePrimary(s, w)
+	if err := w.Online(); err != nil {
+		s.channel.close()
+		return nil, err
+	}
+	go s.serve()
+	go s.obeySignals()
+	return s, nil
+}
+
+// obeySignals leaves the cluster at SIGINT or SIGTERM, which is how a Node primary
+// and PM2 have a worker go; the second one ends the process.
+func (s *self) obeySignals() {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, unix.SIGINT, unix.SIGTERM)
+	<-asked
+	signal.Stop(asked)
+	s.channel.send(message{Op: opLeave})
+}
