@@ -35,6 +35,13 @@ type Config struct {
 	// standard input is empty.
 	Stdout, Stderr *os.File
 
+	// Node says that the workers speak as workers of Node's cluster module do: they
+	// are scripts for Node, which need no change, or programs of this package. Such
+	// workers can't be kept in an Upgrade, don't tell how many connections they
+	// hold (so MaxConns doesn't bind them), and are served in RoundRobin and Shared
+	// mode.
+	Node bool
+
 	// Mode is how connections reach the workers, where a worker doesn't say
 	// so itself; 0: RoundRobin. Policy makes the policy of each listener; nil:
 	// [NewRoundRobin]. It matters where the primary hands over: in RoundRobin,
@@ -129,6 +136,9 @@ func (cfg *Config) complete() error {
 	cfg.Mode = cmp.Or(cfg.Mode, RoundRobin)
 	if _, ok := modeNames[cfg.Mode]; !ok {
 		return fmt.Errorf("cluster: unknown %v", cfg.Mode)
+	}
+	if cfg.Node && cfg.Mode == ReusePort {
+		return errors.New("cluster: Node workers are served in RoundRobin and Shared mode")
 	}
 	if cfg.Policy == nil {
 		cfg.Policy = NewRoundRobin

@@ -24,14 +24,11 @@ func (p *Primary) launch(w *Worker, env []string) (err error) {
 	if err != nil {
 		return err
 	}
-	ours, theirs, err := sock.Pair(sock.SeqPacket)
+	theirs, err := p.newLink(w)
 	if err != nil {
 		return err
 	}
 	defer theirs.Close()
-	if w.channel, err = newChannel(ours); err != nil {
-		return err
-	}
 	if w.board, err = newBoard(); err != nil {
 		return err
 	}
@@ -85,10 +82,10 @@ func (p *Primary) command(w *Worker, env []string) (command, error) {
 	c := command{
 		path: p.cfg.Exec, dir: p.cfg.Dir, id: w.ID,
 		args: append([]string{p.cfg.Exec}, p.cfg.Args...),
-		in:   p.null, out: p.cfg.Stdout,
+		in:   p.null, out: p.cfg.Stdout, node: p.cfg.Node,
 	}
 	c.env = environment(os.Environ(), p.cfg.Env, env)
-	if p.cfg.Mode == RoundRobin {
+	if p.cfg.Mode == RoundRobin || p.cfg.Node {
 		return c, nil
 	}
 	for i, s := range p.kept {

@@ -60,7 +60,7 @@ func (p *Primary) attend(w *Worker) {
 	go func() { said <- p.listenTo(w) }()
 	awaitExit(w.PID, w.pidfd)
 	w.killRest()
-	w.channel.conn.SetReadDeadline(time.Now().Add(lastWords))
+	w.channel.exited()
 	err := <-said
 	w.stderr.rest()
 	p.gate.RLock()

@@ -18,3 +18,48 @@ type link interface {
 	rest()
 	close()
 }
+
+// A workerLink is the primary's end of a link.
+type workerLink interface {
+	link
+	// wait blocks until receive doesn't.
+	wait() error
+	// trySend is send that never waits.
+	trySend(m message) error
+	// exited: the process has, and its last words may still be read for a while.
+	exited()
+	// descriptor stays the link's.
+	descriptor() sock.FD
+}
+
+// newLink makes the link to a worker that is about to be started. Its end of it is
+// the caller's.
+func (p *Primary) newLink(w *Worker) (theirs sock.FD, err error) {
+	kind := sock.SeqPacket
+	if p.cfg.Node {
+		kind = sock.Stream
+	}
+	ours, theirs, err := sock.Pair(kind)
+	if err != nil {
+		return sock.None, err
+	}
+	if p.cfg.Node {
+		err = p.linkNode(w, ours)
+	} else {
+		err = p.linkNative(w, ours)
+	}
+	if err != nil {
+		theirs.Close()
+		return sock.None, err
+	}
+	return theirs, nil
+}
+
+func (p *Primary) linkNative(w *Worker, ours sock.FD) error {
+	c, err := newChannel(ours)
+	if err != nil {
+		return err // not a link that is nil
+	}
+	w.channel = c
+	return nil
+}

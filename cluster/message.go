@@ -154,6 +154,9 @@ func (c *channel) receive() (message, []sock.FD, error) {
 	return m, fds[:nfd], nil
 }
 
+// exited has receive give up soon.
+func (c *channel) exited() { c.conn.SetReadDeadline(time.Now().Add(lastWords)) }
+
 // descriptor stays the channel's.
 func (c *channel) descriptor() (fd sock.FD) { return descriptorOf(c.conn) }
 

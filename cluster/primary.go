@@ -42,6 +42,7 @@ type Primary struct {
 	starter  *starter
 	lookout  *lookout
 	heritage map[key]serverImage // while this primary takes over from one before
+	nodes    nodes               // what its Node workers have in common
 	life     context.Context     // ended when the drain begins
 	endLife  context.CancelFunc
 	notify   *sdnotify.Receiver // nil without Config.Notify

@@ -72,6 +72,7 @@ type command struct {
 	err     sock.FD
 	id      int
 	listen  []inherited
+	node    bool // it speaks as Node does
 }
 
 // inherited is a listening socket for a program that knows LISTEN_FDS.
@@ -89,7 +90,11 @@ func (s *starter) start(c command, channel sock.FD) (pid int, pidfd sock.FD, err
 		fds = append(fds, uintptr(l.fd))
 	}
 	env := slices.Clone(c.env)
-	env = append(env, envWorker+"="+strconv.Itoa(c.id), envChannel+"="+strconv.Itoa(len(fds)))
+	names := [2]string{envWorker, envChannel}
+	if c.node {
+		names = [2]string{envNodeWorker, envNodeChannel}
+	}
+	env = append(env, names[0]+"="+strconv.Itoa(c.id), names[1]+"="+strconv.Itoa(len(fds)))
 	fds = append(fds, uintptr(channel))
 
 	path := c.path

@@ -101,7 +101,7 @@ func (p *Primary) revive(i workerImage) (w *Worker, err error) {
 	w = newWorker(p, i.ID, i.Slot)
 	w.PID, w.started, w.pidfd = i.PID, i.Started, i.PidFD
 	w.state, w.spoken, w.asked, w.idle, w.lines = i.State, i.Spoken, i.Asked, i.Idle, i.Lines
-	if w.channel, err = newChannel(i.Channel); err != nil {
+	if err = p.linkNative(w, i.Channel); err != nil {
 		return nil, err
 	}
 	if w.board, err = ownBoard(i.Board); err != nil {

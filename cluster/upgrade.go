@@ -54,6 +54,9 @@ func (p *Primary) Upgrade(ctx context.Context) error {
 
 // mayUpgrade finds what an upgrade would do harm to.
 func (p *Primary) mayUpgrade() error {
+	if p.cfg.Node {
+		return errors.New("what Node workers have not answered yet would be lost: start anew, or reload for a new version of them")
+	}
 	for _, w := range p.Workers() {
 		w.mu.Lock()
 		older := w.older && !w.spoken && !w.asked

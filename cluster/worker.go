@@ -44,7 +44,7 @@ type Worker struct {
 	PID int
 
 	primary *Primary
-	channel *channel
+	channel workerLink
 	board   *board
 	stderr  *relay
 	pidfd   sock.FD // None where the kernel has none (before 5.4)

@@ -30,6 +30,7 @@ type runFlags struct {
 	hang      time.Duration
 	killHung  time.Duration
 	notify    bool
+	node      bool
 	control   string
 	metrics   string
 	quiet     bool
@@ -59,6 +60,12 @@ A command is a Go program that calls cluster.Listen, in any mode. In shared
 and reuseport mode it may be any server that takes its listening sockets from
 systemd (LISTEN_FDS, sd_listen_fds(3)): onconn passes those of --listen.
 
+Or it is a script for Node, in rr and shared mode, which needs no change: onconn
+takes the part of the primary of Node's cluster module. It does so if the
+command is node, or a script whose first line names it, or with --node: then
+programs may also be mixed, as by a shell script that executes one or the other.
+npm and npx are no such commands, since they start node themselves.
+
 Modes:
   rr         the primary accepts and gives each connection to a worker
   shared     the workers accept from one listening socket
@@ -74,9 +81,13 @@ at the start says which it is, and why.`,
   onconn -m reuseport --policy least-loaded
   onconn -n 2 -m shared -l :8080 -- python3 server.py
   onconn -- ./my-go-server --its-own flags
+  onconn -n 4 -- node server.js
   onconn --metrics :9112 --kill-hung 10s -- ./my-go-server`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if !cmd.Flags().Changed("node") {
+				f.node = isNode(args)
+			}
 			if err := f.check(cmd, args); err != nil {
 				return usageError{err}
 			}
@@ -97,6 +108,7 @@ at the start says which it is, and why.`,
 	flags.DurationVar(&f.drain, "drain-timeout", cluster.DefaultDrainTimeout, "how long workers may take to finish when they are to go")
 	flags.DurationVar(&f.ready, "ready-timeout", 30*time.Second, "how long a new worker may take to be ready, when reloading and scaling")
 	flags.BoolVar(&f.notify, "notify", false, "the command says READY=1, as sd_notify(3) has it; else it is ready after a second")
+	flags.BoolVar(&f.node, "node", false, "the command is a worker of Node's cluster, or --node=false: it is not\n(default: told by its name or its first line)")
 	flags.DurationVar(&f.hang, "hang-after", time.Second, "a worker that takes nothing for so long is reported; others get its\nconnections much sooner")
 	flags.DurationVar(&f.killHung, "kill-hung", 0, "kill and replace a worker that takes nothing for so long; 0: never")
 	flags.StringVar(&f.control, "control", "", "path of the socket for onconn status, reload, scale and upgrade, or off\n(default PID.sock in "+control.Directories()+")")
@@ -166,7 +178,7 @@ func (f *runFlags) check(cmd *cobra.Command, args []string) error {
 func (f *runFlags) config() (cfg cluster.Config, err error) {
 	cfg = cluster.Config{
 		Workers: f.workers, Listen: f.addresses, MaxConns: f.maxConns, DrainTimeout: f.drain,
-		ReadyTimeout: f.ready, HangAfter: f.hang, KillHung: f.killHung, Notify: f.notify,
+		ReadyTimeout: f.ready, HangAfter: f.hang, KillHung: f.killHung, Notify: f.notify, Node: f.node,
 		ListenConfig: listen.Config{Backlog: f.backlog},
 	}
 	if cfg.Mode, err = cluster.ParseMode(f.mode); err != nil {
@@ -182,6 +194,14 @@ func (f *runFlags) config() (cfg cluster.Config, err error) {
 		if w := weightsOf(f.policy); cfg.Mode == cluster.ReusePort && len(w) > 0 && slices.Max(w) > reuseport.MaxWeight {
 			return cfg, fmt.Errorf("--policy %s: in reuseport mode a weight is %d at most", f.policy, reuseport.MaxWeight)
 		}
+	}
+	switch {
+	case f.node && cfg.Mode == cluster.ReusePort:
+		return cfg, errors.New("--mode reuseport is not for Node workers: they have no sockets of their own; it is rr or shared")
+	case f.node && f.maxConns > 0:
+		return cfg, errors.New("--max-conns is not for Node workers, which don't tell what they have: set maxConnections of their server")
+	case f.node && f.notify:
+		return cfg, errors.New("--notify is not for Node workers: they are ready when they listen")
 	}
 	for i, a := range f.addresses {
 		if cfg.Mode == cluster.ReusePort && !strings.HasPrefix(a.Network, "tcp") {

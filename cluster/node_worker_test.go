@@ -1,0 +1,310 @@
+package cluster_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"onconn/cluster"
+)
+
+// startNode runs a cluster of testdata/node/server.js, n times.
+func startNode(t *testing.T, cfg cluster.Config, listen string, env ...string) *running {
+	t.Helper()
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("needs node: ", err)
+	}
+	if cfg.Exec == "" {
+		cfg.Exec, cfg.Args = node, []string{"testdata/node/server.js"}
+	}
+	cfg.Node = true
+	cfg.Env = append(cfg.Env, append(env, "LISTEN="+listen)...)
+	return start(t, "go", cfg)
+}
+
+// serving waits until n more workers listen, and gives the address.
+func (r *running) serving(n int) net.Addr {
+	r.t.Helper()
+	addr := r.listening(n)
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		addr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: tcp.Port}
+	}
+	return addr
+}
+
+// A script for Node runs as it is, on any address and in both modes.
+func TestNodeUnderGo(t *testing.T) {
+	path := socketPath(t)
+	for _, mode := range []cluster.Mode{cluster.RoundRobin, cluster.Shared} {
+		for _, listen := range []string{`{"port":0}`, `{"port":0,"host":"127.0.0.1"}`, `{"port":0,"host":"::1"}`, `{"port":0,"host":"0.0.0.0","backlog":7}`, `{"path":"` + path + `"}`} {
+			t.Run(mode.String()+","+listen[:min(len(listen), 25)], func(t *testing.T) {
+				r := startNode(t, cluster.Config{Workers: 2, Mode: mode}, listen)
+				addr := r.serving(2)
+				seen := map[string]int{}
+				for range 40 {
+					seen[whoAnswers(t, addr)]++
+				}
+				// In turn, but for what a worker is late for: others get that.
+				if mode == cluster.RoundRobin && min(seen["js 1"], seen["js 2"]) < 10 || seen["js 1"]+seen["js 2"] != 40 {
+					t.Error(seen)
+				}
+				w := r.Workers()[0]
+				if err := w.Send(map[string]string{"ж": "1"}); err != nil {
+					t.Error(err)
+				}
+				if e := r.await(cluster.Messaged); string(e.Data) != `{"got":{"ж":"1"}}` || e.Worker != w {
+					t.Errorf("%s", e.Data)
+				}
+				w.Disconnect()
+				e := r.await(cluster.Exited)
+				if e.Worker != w || !e.Worker.ExitedAfterDisconnect() || e.Status.ExitStatus() != 0 {
+					t.Errorf("%+v", e)
+				}
+				if who := whoAnswers(t, addr); who != "js 2" {
+					t.Error(who)
+				}
+			})
+		}
+	}
+}
+
+// tally counts what becomes of short connections until it is stopped.
+type tally struct {
+	stop  chan struct{}
+	group sync.WaitGroup
+	mu    sync.Mutex
+	by    map[string]int
+	lost  []error
+}
+
+func load(addr net.Addr, clients int) *tally {
+	l := &tally{stop: make(chan struct{}), by: map[string]int{}}
+	for range clients {
+		l.group.Go(func() {
+			for {
+				select {
+				case <-l.stop:
+					return
+				default:
+				}
+				who, err := tryAsk(addr)
+				l.mu.Lock()
+				if err != nil {
+					l.lost = append(l.lost, err)
+				} else {
+					l.by[who]++
+				}
+				l.mu.Unlock()
+			}
+		})
+	}
+	return l
+}
+
+func tryAsk(addr net.Addr) (string, error) {
+	c, err := net.DialTimeout(addr.Network(), addr.String(), 20*time.Second)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	c.SetReadDeadline(time.Now().Add(20 * time.Second))
+	line, err := io.ReadAll(c)
+	if err == nil && len(line) == 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return strings.TrimSpace(string(line)), err
+}
+
+// served waits until that worker has answered n more.
+func (l *tally) served(t *testing.T, who string, n int) {
+	t.Helper()
+	count := func() int {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.by[who]
+	}
+	before := count()
+	eventually(t, who+" answers", func() bool { return count() >= before+n })
+}
+
+func (l *tally) end() (by map[string]int, lost []error) {
+	close(l.stop)
+	l.group.Wait()
+	return l.by, l.lost
+}
+
+// A reload of Node workers under load loses nothing.
+func TestNodeReload(t *testing.T) {
+	for _, mode := range []cluster.Mode{cluster.RoundRobin, cluster.Shared} {
+		r := startNode(t, cluster.Config{Workers: 2, Mode: mode}, `{"port":0,"host":"127.0.0.1"}`)
+		l := load(r.serving(2), 4)
+		for range 2 {
+			if err := r.Reload(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		if mode == cluster.RoundRobin {
+			l.served(t, "js 6", 3)
+		}
+		by, lost := l.end()
+		if len(lost) > 0 {
+			t.Errorf("%v: lost %v, served %v", mode, lost, by)
+		}
+	}
+}
+
+// A Node worker that is killed loses only what it had taken: here nothing hangs, and
+// what it had not answered others serve. Node's own primary has one hang each time.
+func TestNodeKilled(t *testing.T) {
+	r := startNode(t, cluster.Config{Workers: 2, StableAfter: time.Millisecond}, `{"port":0,"host":"127.0.0.1"}`)
+	l := load(r.serving(2), 8)
+	for range 5 {
+		w := r.Workers()[0]
+		l.served(t, fmt.Sprint("js ", w.ID), 3)
+		w.Kill(syscall.SIGKILL)
+		r.serving(1)
+	}
+	by, lost := l.end()
+	for _, err := range lost {
+		if ne, ok := err.(net.Error); ok && ne.Timeout() {
+			t.Error(err, by)
+		}
+	}
+	t.Logf("%v, lost %v", by, lost)
+}
+
+// A connection that a stopped worker has not answered is given to another one when
+// it is killed for that.
+func TestNodeStopped(t *testing.T) {
+	r := startNode(t, cluster.Config{Workers: 2, HangAfter: 300 * time.Millisecond, KillHung: 600 * time.Millisecond, StableAfter: time.Millisecond}, `{"port":0,"host":"127.0.0.1"}`)
+	addr := r.serving(2)
+	r.Workers()[0].Kill(syscall.SIGSTOP)
+	var group sync.WaitGroup
+	for range 20 {
+		group.Go(func() {
+			if _, err := tryAsk(addr); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if e := r.await(cluster.Hung); e.Worker.ID != 1 {
+		t.Errorf("%+v", e)
+	}
+	if e := r.await(cluster.Exited); e.Worker.ID != 1 || e.Status.Signal() != syscall.SIGKILL {
+		t.Errorf("%+v", e)
+	}
+}
+
+// A worker that is busy gets nothing more, and is in turn again when it is not.
+func TestNodeBusy(t *testing.T) {
+	r := startNode(t, cluster.Config{Workers: 2}, `{"port":0,"host":"127.0.0.1"}`)
+	addr := r.serving(2)
+	if err := r.Workers()[0].Send("block"); err != nil {
+		t.Fatal(err)
+	}
+	for range 30 {
+		if _, err := tryAsk(addr); err != nil {
+			t.Error(err)
+		}
+	}
+	l := load(addr, 2)
+	l.served(t, "js 1", 20)
+	if _, lost := l.end(); len(lost) > 0 {
+		t.Error(lost)
+	}
+}
+
+// A Node worker without descriptors says so, others get what it could not take, and
+// it is in turn again later.
+func TestNodeStarves(t *testing.T) {
+	r := startNode(t, cluster.Config{Workers: 2}, `{"port":0,"host":"127.0.0.1"}`)
+	addr := r.serving(2)
+	w := r.Workers()[0]
+	limit(t, w.PID, 1)
+	for range 30 {
+		if who := whoAnswers(t, addr); who != "js 2" {
+			t.Fatal(who)
+		}
+	}
+	limit(t, w.PID, 1024)
+	l := load(addr, 2)
+	l.served(t, "js 1", 20)
+	if _, lost := l.end(); len(lost) > 0 {
+		t.Error(lost)
+	}
+}
+
+// Go and Node workers of one primary share a listener, by whatever name.
+func TestNodeBesideGo(t *testing.T) {
+	r := startNode(t, cluster.Config{
+		Workers: 4, Exec: "/bin/sh",
+		Args: []string{"-c", `case $NODE_UNIQUE_ID in [12]) exec node testdata/node/server.js;; *) exec "$PROGRAM";; esac`},
+	}, `{"port":0,"host":"127.0.0.1"}`, append(on("tcp", "127.0.0.1:0"), "PROGRAM="+self(t))...)
+	addr := r.serving(4)
+	seen := map[string]int{}
+	for range 40 {
+		seen[whoAnswers(t, addr)]++
+	}
+	if min(seen["js 1"], seen["js 2"], seen["go 3"], seen["go 4"]) < 4 {
+		t.Error(seen)
+	}
+	for _, w := range r.Workers() {
+		w.Send("leave")
+	}
+	l := load(addr, 2)
+	l.served(t, "js 1", 3) // which doesn't know what that means
+	if by, lost := l.end(); len(lost) > 0 {
+		t.Error(by, lost)
+	}
+}
+
+// What breaks the protocol costs that worker its life, and no other one.
+func TestNodeBadWorker(t *testing.T) {
+	for name, line := range map[string]string{
+		"no JSON":  `no JSON`,
+		"an ACK":   `{"cmd":"NODE_HANDLE_ACK"}`,
+		"an ack":   `{"cmd":"NODE_CLUSTER","ack":77,"accepted":true,"seq":5}`,
+		"no query": `{"cmd":"NODE_CLUSTER","act":"queryServer","addressType":9,"seq":5}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := startNode(t, cluster.Config{
+				Workers: 2, Exec: "/bin/sh",
+				Args: []string{"-c", `case $NODE_UNIQUE_ID in 1) exec node testdata/node/server.js;; 2) printf '%s\n' "$LINE" >&$NODE_CHANNEL_FD; exec sleep 100;; *) exec sleep 100;; esac`},
+			}, `{"port":0,"host":"127.0.0.1"}`, "LINE="+line)
+			e := r.await(cluster.Exited)
+			if e.Worker.ID != 2 || e.Status.Signal() != syscall.SIGKILL {
+				t.Errorf("%+v", e)
+			}
+			eventually(t, "the other one listens", func() bool { return len(r.Status().Listeners) == 1 })
+		})
+	}
+}
+
+// self is the test's own program.
+func self(t *testing.T) string {
+	t.Helper()
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// limit is how many descriptors a process may have.
+func limit(t *testing.T, pid int, n uint64) {
+	t.Helper()
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: n, Max: 4096}, nil); err != nil {
+		t.Fatal(err)
+	}
+}
