@@ -61,20 +61,20 @@ func newNodeSelf(b *nodeBirth) (*self, error) {
 		return nil, err
 	}
 	s.channel = newNodePrimary(s, w)
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, unix.SIGINT, unix.SIGTERM) // before anybody can know that it runs
 	if err := w.Online(); err != nil {
 		s.channel.close()
 		return nil, err
 	}
 	go s.serve()
-	go s.obeySignals()
+	go s.obey(asked)
 	return s, nil
 }
 
-// obeySignals leaves the cluster at SIGINT or SIGTERM, which is how a Node primary
-// and PM2 have a worker go; the second one ends the process.
-func (s *self) obeySignals() {
-	asked := make(chan os.Signal, 1)
-	signal.Notify(asked, unix.SIGINT, unix.SIGTERM)
+// obey leaves the cluster at SIGINT or SIGTERM, which is how a Node primary and PM2
+// have a worker go; the second one ends the process.
+func (s *self) obey(asked chan os.Signal) {
 	<-asked
 	signal.Stop(asked)
 	s.channel.send(message{Op: opLeave})

@@ -50,7 +50,7 @@ type nodeWorker struct {
 	told     bool                    // it was asked to go
 	leaving  bool                    // it has said that it goes
 	refusing time.Time               // it has just refused something
-	starved  time.Time                // and it was for want of descriptors
+	starved  time.Time               // and it was for want of descriptors
 	ended    bool
 }
 
