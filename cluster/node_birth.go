@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -73,9 +74,19 @@ func newNodeSelf(b *nodeBirth) (*self, error) {
 }
 
 // obey leaves the cluster at SIGINT or SIGTERM, which is how a Node primary and PM2
-// have a worker go; the second one ends the process.
+// have a worker go. A second one ends the process, but not at once: PM2 signals the
+// worker and all that it has started, and so does a terminal.
 func (s *self) obey(asked chan os.Signal) {
 	<-asked
-	signal.Stop(asked)
+	first := time.Now()
 	s.channel.send(message{Op: opLeave})
+	sig := <-asked
+	for time.Since(first) < sameSignal {
+		sig = <-asked
+	}
+	signal.Reset(sig)
+	unix.Kill(os.Getpid(), sig.(unix.Signal))
 }
+
+// sameSignal is how long after the first one a signal may be part of it.
+const sameSignal = time.Second
