@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"onconn/internal/manual"
 )
 
 // Exit codes. check has those of Nagios besides; usage is EX_USAGE of
@@ -83,7 +85,7 @@ func newRoot() *cobra.Command {
 		newProbe(), newExplain(), newExport())
 	addCommonFlags(root)
 	addHelp(root)
-	root.AddCommand(newMan())
+	root.AddCommand(manual.Command(func(err error) error { return usageError{err} }))
 	root.SilenceUsage, root.SilenceErrors, root.SuggestionsMinimumDistance = true, true, 2
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	return root

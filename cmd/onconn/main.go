@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"onconn/internal/manual"
 )
 
 // Exit codes; usage is EX_USAGE of sysexits.h.
@@ -44,7 +46,8 @@ func newRoot() *cobra.Command {
 	root.Long = "onconn serves one port with several worker processes.\n\n" + root.Long
 	root.Version = version()
 	root.AddCommand(newRun("run [flags] [-- command [args]]"),
-		newStatus(), newReload(), newScale(), newUpgrade(), newChaos())
+		newStatus(), newReload(), newScale(), newUpgrade(), newChaos(),
+		manual.Command(func(err error) error { return usageError{err} }))
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	return root

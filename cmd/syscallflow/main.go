@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"onconn/internal/manual"
 )
 
 // Exit codes; usage is EX_USAGE of sysexits.h.
@@ -43,7 +45,8 @@ func execute(args []string) int {
 func newRoot() *cobra.Command {
 	root := newShow()
 	root.Version = version()
-	root.AddCommand(newRecord(), newReplay(), newCompare(), newLesson(), newSched())
+	root.AddCommand(newRecord(), newReplay(), newCompare(), newLesson(), newSched(),
+		manual.Command(func(err error) error { return usageError{err} }))
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	return root

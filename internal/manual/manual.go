@@ -1,6 +1,8 @@
-package main
+// Package manual has commands write their own manual pages.
+package manual
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -8,15 +10,16 @@ import (
 	"github.com/spf13/cobra/doc"
 )
 
-// newMan writes the manual pages, for packages.
-func newMan() *cobra.Command {
+// Command is "man DIRECTORY", for those who make packages: it writes a page for each
+// command of the tree that it is put into. usage makes the error of a wrong call.
+func Command(usage func(error) error) *cobra.Command {
 	return &cobra.Command{
 		Use:    "man DIRECTORY",
 		Short:  "Write the manual pages into a directory",
 		Hidden: true,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usage("man needs a directory to write into")
+				return usage(errors.New("man needs a directory to write into"))
 			}
 			return nil
 		},
@@ -26,7 +29,7 @@ func newMan() *cobra.Command {
 			}
 			root := cmd.Root()
 			root.DisableAutoGenTag = true
-			header := &doc.GenManHeader{Section: "1", Source: "backlogprobe", Manual: "User Commands"}
+			header := &doc.GenManHeader{Section: "1", Source: root.Name(), Manual: "User Commands"}
 			if err := doc.GenManTree(root, header, args[0]); err != nil {
 				return fmt.Errorf("write manual pages: %w", err)
 			}
