@@ -45,9 +45,11 @@ func (k kernel) listeners(port int) (found []backlog.Listener, err error) {
 	return found, err
 }
 
-// until polls a condition, for two seconds at most, and reports whether it came true.
-func until(condition func() bool) bool {
-	for end := time.Now().Add(2 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+// until polls a condition, for three seconds at most, and reports whether it came true.
+func until(condition func() bool) bool { return within(3*time.Second, condition) }
+
+func within(long time.Duration, condition func() bool) bool {
+	for end := time.Now().Add(long); ; time.Sleep(2 * time.Millisecond) {
 		if condition() {
 			return true
 		}

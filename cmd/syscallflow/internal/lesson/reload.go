@@ -223,15 +223,15 @@ func (r *Run) reloadCluster(ctx context.Context) error {
 func (r *Run) reloading(s *stage, port int) error {
 	workers := func() []string { return strings.Fields(s.must("workers")) }
 	var before, after []string
-	if !until(func() bool { before = workers(); return len(before) == 2 || s.failed != nil }) || s.failed != nil {
+	if !within(patience, func() bool { before = workers(); return len(before) == 2 || s.failed != nil }) || s.failed != nil {
 		return firstOf(s.failed, fmt.Errorf("the cluster has workers %q, not 2", before))
 	}
 	run := clients.Start(clients.Config{Address: loopback(port).String(), Clients: 4, Timeout: patience})
-	until(func() bool { return run.Counts().OK > 50 })
+	within(patience, func() bool { return run.Counts().OK > 50 })
 	s.must("reload")
 	during := run.Counts().OK
-	until(func() bool { return run.Counts().OK > during+50 })
-	until(func() bool { after = workers(); return len(after) == 2 || s.failed != nil })
+	within(patience, func() bool { return run.Counts().OK > during+50 })
+	within(patience, func() bool { after = workers(); return len(after) == 2 || s.failed != nil })
 	counts := run.Stop()
 	old := 0
 	for _, pid := range after {
