@@ -117,6 +117,14 @@ func (c *Channel) parse(cut cutting) (m Message, err error) {
 		}
 	}()
 	text := cut.text
+	if c.codec == JSON {
+		if m, enveloped, ok := quick(text); ok && (enveloped || !cut.brought) {
+			if cut.brought {
+				m.FD = cut.arrival.fd
+			}
+			return m, nil
+		}
+	}
 	if c.codec == Advanced {
 		if text, err = v8ToJSON(text); err != nil {
 			return Message{}, err

@@ -2,6 +2,7 @@ package nodeipc
 
 import (
 	"encoding/json"
+	"errors"
 	"sync/atomic"
 
 	"onconn/sock"
@@ -59,15 +60,20 @@ func (p *Primary) ShareUDP(query uint64, key string, fd sock.FD, data json.RawMe
 }
 
 // NewConn gives the worker a connection, which stays the caller's too: the Reply to
-// seq says whether the worker has it. It also acknowledges it.
+// seq says whether the worker has it. It also acknowledges it. The key is plain ASCII.
 func (p *Primary) NewConn(key string, fd sock.FD) (seq uint64, err error) {
 	seq = p.next()
-	return seq, p.enclose("net.Native", struct {
-		head
-		Key string `json:"key"`
-		Seq uint64 `json:"seq"`
-	}{head{cmdCluster, NewConn}, key, seq}, fd)
+	if !isPlain(key) {
+		return seq, errKey
+	}
+	text, err := p.encode(appendNewConn(nil, key, seq))
+	if err != nil {
+		return seq, err
+	}
+	return seq, p.out.send(text, fd)
 }
+
+var errKey = errors.New("nodeipc: a key of other characters than plain ASCII")
 
 // Ping sends an envelope without a descriptor, which the worker answers with a
 // NACK and ignores. No other one may be on its way: a descriptor that came with it

@@ -1,6 +1,7 @@
 package nodeipc
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"sync/atomic"
@@ -91,29 +92,24 @@ func (w *Worker) Leave() (seq uint64, err error) { return w.say(Leaving, "") }
 // Answer answers a NewConn: whether the worker has the connection. If not, another
 // one gets it, and the descriptor is only to be closed.
 func (w *Worker) Answer(newconn uint64, accepted bool) error {
-	return w.post(w.answer(newconn, accepted), sock.None)
+	p, err := w.encode(appendAnswer(nil, newconn, accepted, w.next()))
+	if err != nil {
+		return err
+	}
+	return w.out.send(p, sock.None)
 }
 
 // AnswerConn is Acknowledge(true) and Answer in one.
 func (w *Worker) AnswerConn(newconn uint64, accepted bool) error {
-	ack, err := w.line(acknowledgement{HandleACK})
+	ack, err := w.encode(bytes.Clone(quickACK))
 	if err != nil {
 		return err
 	}
-	answer, err := w.line(w.answer(newconn, accepted))
+	answer, err := w.encode(appendAnswer(nil, newconn, accepted, w.next()))
 	if err != nil {
 		return err
 	}
 	return w.out.send(append(ack, answer...), sock.None)
-}
-
-func (w *Worker) answer(newconn uint64, accepted bool) any {
-	return struct {
-		Cmd      string `json:"cmd"`
-		Ack      uint64 `json:"ack"`
-		Accepted bool   `json:"accepted"`
-		Seq      uint64 `json:"seq"`
-	}{cmdCluster, newconn, accepted, w.next()}
 }
 
 // acknowledgement answers an envelope.
