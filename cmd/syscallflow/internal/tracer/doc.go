@@ -5,3 +5,5 @@
 // It needs no privilege for programs that it starts itself, and Linux 5.3
 // (PTRACE_GET_SYSCALL_INFO).
 package tracer
+
+import _ "onconn/internal/linux"
