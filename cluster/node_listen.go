@@ -54,7 +54,7 @@ func (p *nodePrimary) takenLocked(q nodeipc.Query) bool {
 
 // nodeQuery is a key as a Node program would have asked for it.
 func nodeQuery(k key, cfg *listen.Config) (nodeipc.Query, error) {
-	q := nodeipc.Query{FD: -1, Backlog: cfg.Backlog, Data: nodeData}
+	q := nodeipc.Query{FD: -1, Backlog: cfg.Backlog, Data: nodeData()}
 	if q.Backlog < 0 {
 		q.Backlog = 1<<31 - 1
 	}

@@ -199,4 +199,6 @@ func (p *nodePrimary) done() error {
 
 // nodeData is what this worker says for the servers of an address in common, if it
 // is the first: a TLS server of Node wants keys of tickets there.
-var nodeData = json.RawMessage(`{"ticketKeys":"` + randomHex(48) + `"}`)
+var nodeData = sync.OnceValue(func() json.RawMessage {
+	return json.RawMessage(`{"ticketKeys":"` + randomHex(48) + `"}`)
+})
