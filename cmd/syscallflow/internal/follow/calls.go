@@ -13,14 +13,17 @@ func (c Config) Filters() []tracer.Filter {
 	for number, call := range decode.Calls {
 		switch {
 		case number == unix.SYS_FCNTL:
-			// Most of them set flags.
-			all = append(all, tracer.Filter{Number: number, Arg: 1, Values: []uint32{unix.F_DUPFD, unix.F_DUPFD_CLOEXEC}})
+			all = append(all, tracer.Filter{Number: number, Arg: 1, Values: duplicates})
 		case c.Waits || !waits[call.Name]:
 			all = append(all, tracer.Filter{Number: number})
 		}
 	}
 	return all
 }
+
+// duplicates are the operations of fcntl that make a descriptor. Most of the others set
+// flags.
+var duplicates = []uint32{unix.F_DUPFD, unix.F_DUPFD_CLOEXEC}
 
 // waits are the calls in which programs wait for several descriptors.
 var waits = set("epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll")

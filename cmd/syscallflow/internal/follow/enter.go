@@ -2,6 +2,9 @@ package follow
 
 import (
 	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"onconn/cmd/syscallflow/internal/decode"
 	"onconn/cmd/syscallflow/internal/recording"
@@ -21,6 +24,8 @@ func (r *Recorder) Enter(t *tracer.Thread, c tracer.Call) bool {
 		e = p.table.entries[fd]
 	}
 	switch {
+	case c.Number == unix.SYS_FCNTL && !slices.Contains(duplicates, uint32(c.Args[1])):
+		return false // without a filter they come too
 	case anyFile[call.Name] && (e == nil || e.socket == nil):
 		return r.passes(p, call, c.Args, fd)
 	case waits[call.Name] && call.Polls(c.Args):

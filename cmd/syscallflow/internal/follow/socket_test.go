@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"onconn/cmd/syscallflow/internal/tracer"
 	"onconn/internal/testleak"
 	"onconn/sock"
 )
@@ -42,6 +43,39 @@ func TestLearn(t *testing.T) {
 		if e := r.learn(p, 1<<20); e.socket != nil || e.name != "" {
 			t.Errorf("what isn't open: %+v", e)
 		}
+	}
+}
+
+// TestFcntl: who sets flags makes no descriptor, though the value looks like one.
+func TestFcntl(t *testing.T) {
+	testleak.FDs(t)
+	fd, err := sock.Socket(sock.Inet, sock.Stream, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fd.Close()
+	pid := os.Getpid()
+	r := New(Config{})
+	r.Fork(0, pid, 0)
+	p := r.processes[pid]
+	defer p.close()
+	p.table = newTable()
+	p.put(int(fd), r.learn(p, int(fd)))
+	thread := &tracer.Thread{TID: pid, PID: pid}
+	fcntl := func(op, arg uint64, value int64) {
+		call := tracer.Call{Number: unix.SYS_FCNTL, Args: [6]uint64{uint64(fd), op, arg}}
+		if r.Enter(thread, call) {
+			r.Exit(thread, 0, value)
+		}
+	}
+	fcntl(unix.F_GETFL, 0, 2)
+	fcntl(unix.F_SETFL, unix.O_NONBLOCK, 0)
+	if len(p.table.entries) != 1 || len(r.recording.Calls) != 0 {
+		t.Errorf("%v, %+v", p.table.entries, r.recording.Calls)
+	}
+	fcntl(unix.F_DUPFD, 1000, 1000)
+	if e := p.table.entries[1000]; e == nil || e != p.table.entries[int(fd)] {
+		t.Errorf("the duplicate: %+v", e)
 	}
 }
 
