@@ -75,6 +75,7 @@ var explanations = map[situation]explanation{
 	"ioFail":      {"It failed: %s.", "errno(3)"},
 	"closeCopy":   {"Only this descriptor is closed. The socket lives on under that of the other process.", "close(2)"},
 	"closeConn":   {"The last close ends a connection: FIN, or RST if bytes were left unread.", "close(2)"},
+	"closeOne":    {"Only this descriptor is closed. The listener lives on under another one, and so does its queue.", "close(2)"},
 	"closeListen": {"When the last descriptor of a listener is closed, whoever waits in its queue gets RST.", "close(2)"},
 	"shutdown":    {"shutdown acts on the socket, for every process that has it: FIN is sent, though descriptors stay open.", "shutdown(2)"},
 	"shutListen":  {"shutdown(SHUT_RD) ends listening, for every process that has the listener. TCP resets who waits in its queue; of a Unix socket they can still be accepted.", "shutdown(2)"},

@@ -204,6 +204,8 @@ func (t *teller) end(c *recording.Call, e event) {
 		}
 	case t.passed[e.socket][c.PID] != 0 && t.serves(e.socket):
 		e.sit, e.sign, e.detail = "closeCopy", "closeCopy", cl != accepted
+	case cl == listener && t.lastUse[e.socket] > c.End:
+		e.sit, e.sign = "closeOne", "closeOne"
 	case cl == listener:
 		e.sit = "closeListen"
 	case cl == accepted, cl == outgoing:

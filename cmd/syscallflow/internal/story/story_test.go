@@ -141,6 +141,28 @@ func TestSharedAndHerd(t *testing.T) {
 	}
 }
 
+// TestCloseOfOne: a listener that is used later on hasn't lost its last descriptor.
+func TestCloseOfOne(t *testing.T) {
+	for _, used := range []bool{false, true} {
+		r := recordingtest.Load(t, "made/python")
+		i := slices.IndexFunc(r.Calls, func(c recording.Call) bool { return c.Name == "listen" })
+		listen := r.Calls[i]
+		end := r.Calls[len(r.Calls)-1].Begin + 1e6
+		r.Calls = append(r.Calls, recording.Call{PID: listen.PID, Name: "close", FD: listen.FD, Begin: end, End: end + 1000})
+		if used {
+			other := recording.FD{Number: 99, Socket: listen.FD.Socket}
+			r.Calls = append(r.Calls, recording.Call{PID: listen.PID, Name: "listen", FD: &other, Begin: end + 1e6, End: end + 2e6})
+		}
+		s := Tell(r, Options{Verbose: true})
+		i = slices.IndexFunc(s.Steps, func(step Step) bool {
+			return strings.HasPrefix(step.Label, "close(") && strings.Contains(step.Why, "listener")
+		})
+		if i < 0 || strings.Contains(s.Steps[i].Why, "Only this descriptor") != used {
+			t.Errorf("used later: %v, the close is told as %d of %v", used, i, lines(s))
+		}
+	}
+}
+
 func TestOverflow(t *testing.T) {
 	s := Tell(recordingtest.Load(t, "made/overflow"), Options{})
 	inOrder(t, lines(s),

@@ -80,6 +80,7 @@ type teller struct {
 	carriers  map[recording.SocketID]bool // of passed descriptors
 	aside     map[recording.SocketID]bool // listeners that have nothing to do with the rest
 	trails    map[recording.SocketID]string
+	lastUse   map[recording.SocketID]recording.Time // of any descriptor of it
 	idles     map[int]bool
 	place     map[int]int    // of a process among them
 	clients   map[string]int // local address of a traced client: its process
@@ -117,6 +118,7 @@ func newTeller(r *recording.Recording, o Options) *teller {
 		passed:  map[recording.SocketID]map[int]int{},
 		place:   map[int]int{},
 		idles:   map[int]bool{},
+		lastUse: map[recording.SocketID]recording.Time{},
 	}
 	for i := range r.Processes {
 		t.procs[r.Processes[i].PID] = &r.Processes[i]
@@ -184,6 +186,8 @@ func (t *teller) index() {
 	for i := range t.r.Calls {
 		c := &t.r.Calls[i]
 		t.byPID[c.PID] = append(t.byPID[c.PID], c)
+		about := of(c.FD).Socket
+		t.lastUse[about] = max(t.lastUse[about], c.Begin, c.End)
 		if len(c.Passed) > 0 && c.FD != nil && c.Name != "socketpair" {
 			t.carriers[c.FD.Socket] = true
 		}
