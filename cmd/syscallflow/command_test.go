@@ -118,18 +118,28 @@ func TestUsage(t *testing.T) {
 		{[]string{"--requests", "3", "--url", "ftp://x/", "--", "true"}, exitUsage, "http://"},
 		{[]string{"-p", "1", "--", "true"}, exitUsage, "either"},
 		{[]string{"record", "--", "true"}, exitUsage, "-o"},
+		{[]string{"sched", "extra"}, exitUsage, "flags only"},
 		{[]string{"--", "/no/such/program"}, exitFailure, "no such file"},
+		// Before it runs, not afterwards.
+		{[]string{"--json", "--mermaid", "--", "/no/such/program"}, exitUsage, "choose one"},
+		{[]string{"--width", "10", "--", "/no/such/program"}, exitUsage, "40 columns"},
+		{[]string{"--html", "/no/such/page", "--", "/no/such/program"}, exitFailure, "/no/such/page"},
+		{[]string{"record", "-o", "/no/such/recording", "--", "/no/such/program"}, exitFailure, "/no/such/recording"},
+		{[]string{"lesson", "1", "--html", "/no/such/page"}, exitFailure, "/no/such/page"},
 		{[]string{"--requests", "1", "--url", "http://127.0.0.1:1/", "--", "true"}, exitFailure, "ended before it listened on port 1"},
 		{[]string{"--requests", "1", "--ready", "100ms", "--url", "http://127.0.0.1:1/", "--", "sleep", "60"}, exitFailure, "doesn't listen on port 1"},
 		{[]string{"--", "sh", "-c", "exit 3"}, 0, "the program ended: exit status 3"},
 		{[]string{"--help"}, 0, ""},
 	} {
 		cmd := command(t, test.args...)
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
+		var stdout, stderr bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
 		err := cmd.Run()
 		if code := cmd.ProcessState.ExitCode(); code != test.code || !strings.Contains(stderr.String(), test.says) {
 			t.Errorf("%q: %d, %v, %s", test.args, code, err, stderr.String())
+		}
+		if slices.Contains(test.args, "/no/such/program") && stdout.Len() > 0 {
+			t.Errorf("%q: nothing ran, and yet it draws\n%s", test.args, stdout.String())
 		}
 	}
 }

@@ -80,6 +80,9 @@ func (f *lessonFlags) run(cmd *cobra.Command, n int) error {
 	if err != nil {
 		return err
 	}
+	if err := writable(f.html); err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGINT, unix.SIGTERM)
 	defer stop()
 	progress := terminal.NewProgress(os.Stderr)

@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"onconn/cmd/syscallflow/internal/draw"
 	"onconn/cmd/syscallflow/internal/export"
@@ -67,15 +70,20 @@ func (f *outputFlags) add(cmd *cobra.Command) {
 	f.look.add(cmd)
 }
 
-// show prints and writes what was asked for: the drawing, if nothing else was.
-func (f *outputFlags) show(w io.Writer, r *recording.Recording) error {
-	style, err := f.look.style(w)
-	if err != nil {
-		return err
-	}
+// check finds what is wrong with the flags before anything is recorded, which would be
+// lost.
+func (f *outputFlags) check(w io.Writer) (terminal.Style, error) {
 	if f.mermaid && f.json || f.mermaid && f.calls || f.json && f.calls {
-		return usageError{errors.New("--mermaid, --calls and --json each print: choose one")}
+		return terminal.Style{}, usageError{errors.New("--mermaid, --calls and --json each print: choose one")}
 	}
+	if err := writable(f.html, f.trace, f.pcapng); err != nil {
+		return terminal.Style{}, err
+	}
+	return f.look.style(w)
+}
+
+// show prints and writes what was asked for: the drawing, if nothing else was.
+func (f *outputFlags) show(w io.Writer, style terminal.Style, r *recording.Recording) error {
 	s := story.Tell(r, story.Options{Verbose: f.verbose || f.calls})
 	if f.html != "" {
 		if err := toFile(f.html, func(w io.Writer) error { return draw.HTML(w, s) }); err != nil {
@@ -111,6 +119,23 @@ func (f *outputFlags) show(w io.Writer, r *recording.Recording) error {
 		return nil
 	}
 	return draw.Text(w, s, style)
+}
+
+// writable reports which of the files can't be written, those without a name left out.
+func writable(files ...string) error {
+	for _, name := range files {
+		if name == "" {
+			continue
+		}
+		place := name
+		if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
+			place = filepath.Dir(name)
+		}
+		if err := unix.Access(place, unix.W_OK); err != nil {
+			return &os.PathError{Op: "write", Path: name, Err: err}
+		}
+	}
+	return nil
 }
 
 // toFile writes a file, and reports what went wrong at its end too.

@@ -103,6 +103,9 @@ func newRecord() *cobra.Command {
 			if output == "" {
 				return usageError{errors.New("-o says where the recording goes")}
 			}
+			if err := writable(output); err != nil {
+				return err
+			}
 			result, err := f.record(cmd, args)
 			if err != nil {
 				return err

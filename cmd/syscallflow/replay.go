@@ -22,11 +22,16 @@ func newReplay() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			w := cmd.OutOrStdout()
+			style, err := f.check(w)
+			if err != nil {
+				return err
+			}
 			r, err := readRecording(args[0])
 			if err != nil {
 				return err
 			}
-			return f.show(cmd.OutOrStdout(), r)
+			return f.show(w, style, r)
 		},
 	}
 	f.add(cmd)

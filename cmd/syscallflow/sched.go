@@ -46,7 +46,12 @@ The ways turns and least need CAP_BPF. Without, they are left out and it says so
   syscallflow sched --way exclusive,shared --runs 5 --html sched.html
   syscallflow sched --hermes 4 --runs 5          # of docs/hermes.md
   syscallflow sched --json > r.json; syscallflow sched --replay r.json`,
-		Args: cobra.NoArgs,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("sched takes flags only, not %q", args[0])}
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if sched.IsChild() {
 				return sched.Child()
@@ -76,6 +81,9 @@ func (o *schedOptions) run(cmd *cobra.Command) error {
 	style, err := terminal.ForWriter(os.Stdout, o.colour, o.ascii)
 	if err != nil {
 		return usageError{err}
+	}
+	if err := writable(o.html); err != nil {
+		return err
 	}
 	report, err := o.report(cmd.Context())
 	if err != nil {

@@ -22,9 +22,14 @@ root or CAP_NET_RAW it shows packets too.`,
   syscallflow -p 4711`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			w := cmd.OutOrStdout()
+			style, err := output.check(w)
+			if err != nil {
+				return err
+			}
 			result, err := f.record(cmd, args)
-			if result.Recording != nil {
-				err = errors.Join(err, output.show(cmd.OutOrStdout(), result.Recording))
+			if result.Recording != nil && len(result.Processes) > 0 {
+				err = errors.Join(err, output.show(w, style, result.Recording))
 			}
 			return err
 		},
