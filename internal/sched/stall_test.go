@@ -43,23 +43,18 @@ func TestStall(t *testing.T) {
 		defer close(done)
 		Stall{For: 30 * time.Millisecond, Every: 40 * time.Millisecond}.run(ctx, time.Now(), pids, 1)
 	}()
-	var order []int
-	for end := time.Now().Add(20 * time.Second); len(order) < 4 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	stopped := map[int]bool{} // whom we have seen so: one may be missed, not always
+	for end := time.Now().Add(20 * time.Second); len(stopped) < 3 && time.Now().Before(end); time.Sleep(time.Millisecond) {
 		for i, pid := range pids {
-			if state(t, pid) == "T" && (len(order) == 0 || order[len(order)-1] != i) {
-				order = append(order, i)
+			if state(t, pid) == "T" {
+				stopped[i] = true
 			}
 		}
 	}
 	cancel()
 	<-done
-	for i, at := range order {
-		if i > 0 && at != (order[i-1]+1)%3 && at != (order[i-1]+2)%3 { // one may have been missed
-			t.Errorf("they stopped in the order %v", order)
-		}
-	}
-	if len(order) < 4 {
-		t.Errorf("stopped: %v", order)
+	if len(stopped) < 3 {
+		t.Errorf("stopped: %v of 3", stopped)
 	}
 	for _, pid := range pids {
 		for end := time.Now().Add(10 * time.Second); state(t, pid) == "T"; time.Sleep(time.Millisecond) {
