@@ -219,6 +219,15 @@ func TestAttach(t *testing.T) {
 	if accepted != 1 {
 		t.Errorf("%d connections accepted, want 1", accepted)
 	}
+	listeners := 0
+	for _, s := range r.Sockets {
+		if s.Listens {
+			listeners++
+		}
+	}
+	if listeners != 2 {
+		t.Errorf("%d listeners, want 2: the child, which calls nothing, has its own", listeners)
+	}
 	if len(r.Depths) == 0 || os.Getuid() == 0 && len(r.Packets) < 7 {
 		t.Errorf("the listener was not watched: %v, %d packets", r.Depths, len(r.Packets))
 	}

@@ -66,6 +66,9 @@ func (t *Tracer) seizeProcess(pid, parent int) error {
 		return fmt.Errorf("there is no process %d", pid)
 	}
 	t.handler.Fork(parent, pid, now())
+	if parent != 0 {
+		t.handler.Exec(pid, now()) // since its birth it has become whatever it is
+	}
 	return nil
 }
 
