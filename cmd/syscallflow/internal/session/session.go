@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -81,6 +82,7 @@ type session struct {
 	heard    []string      // where it listens
 	requests []demo.Request
 	failed   error
+	released time.Time // when we began to let go of what was attached
 }
 
 func (s *session) run(ctx context.Context) (Result, error) {
@@ -111,10 +113,20 @@ func (s *session) run(ctx context.Context) (Result, error) {
 	if s.watcher != nil {
 		s.watcher.Finish(r.Recording)
 	}
+	if !s.released.IsZero() {
+		cut(r.Recording, s.recorder.Time(s.released.UnixNano()))
+	}
 	for _, q := range s.requests {
 		r.Requests = append(r.Requests, s.request(q))
 	}
 	return r, errors.Join(err, s.failed)
+}
+
+// cut leaves out what was watched later: connections came on, whose calls weren't
+// traced, and would be drawn as if nobody accepted them.
+func cut(r *recording.Recording, end recording.Time) {
+	r.Packets = slices.DeleteFunc(r.Packets, func(p recording.Packet) bool { return p.Time > end })
+	r.Depths = slices.DeleteFunc(r.Depths, func(d recording.Depth) bool { return d.Time > end })
 }
 
 func (s *session) trace() (unix.WaitStatus, error) {
@@ -209,6 +221,7 @@ func foreground() bool {
 // second one, which for many means not to wait for clients.
 func (s *session) end(interrupted bool) {
 	if len(s.Attach) > 0 {
+		s.released = time.Now()
 		s.tracer.Detach()
 		return
 	}
