@@ -70,7 +70,9 @@ func (t *teller) findings() (findings []Finding) {
 		}
 		say(Well, "Shared: %d processes accept from one queue, on a listener that was %s; whoever comes first gets the connection.", len(accepts), way)
 	case len(accepts) == 1:
-		say(Well, "%s accepted every connection and served it.", t.names(accepts))
+		for _, n := range accepts {
+			say(Well, "One process: %s accepted %s and passed none on.", t.names(accepts), words.Count(n, "connection"))
+		}
 	}
 	if len(served) > 1 {
 		say(Well, "Connections served: %s.", t.shares(served))

@@ -21,7 +21,7 @@ func TestRealServers(t *testing.T) {
 			[]string{"node worker>node primary: asks for a server", "node primary>kernel's queue: listen(", "kernel's queue>node primary: accept4", "node primary>node worker: SCM_RIGHTS", "node worker>client: write 200 OK"}},
 		{"node-none", 2, []string{"Shared: 2 processes accept from one queue, on a listener that was passed by SCM_RIGHTS"},
 			[]string{"node primary>kernel's queue: bind", "node primary>node worker: SCM_RIGHTS", "node worker>kernel's queue: listen(", "kernel's queue>node worker: accept4 =", "node worker>client: write 200 OK"}},
-		{"python", 0, []string{"python3 "},
+		{"python", 0, []string{"One process: python3 "},
 			[]string{"python3>kernel's queue: listen(", "client>kernel's queue: ACK acceptq 0→1", "kernel's queue>python3: accept4 =", "python3>client: write 200 OK"}},
 		{"nginx", 2, []string{"Shared: 2 processes accept from one queue, on a listener that was inherited"},
 			[]string{"nginx primary>kernel's queue: listen(", "nginx primary>nginx worker: fork has fd", "nginx worker: epoll_ctl EPOLLEXCLUSIVE", "kernel's queue>nginx worker: accept4 =", "nginx worker>client: write 200 OK"}},
