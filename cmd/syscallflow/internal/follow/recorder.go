@@ -111,6 +111,14 @@ func (r *Recorder) Fork(parent, child int, at int64) {
 	p.table = from.table.copy()
 }
 
+// Found is called by the tracer.
+func (r *Recorder) Found(parent, pid int, at int64) {
+	p := r.add(parent, pid, at)
+	r.recording.Processes[p.index].Begin = 0
+	r.identify(p)
+	r.scan(p)
+}
+
 // Exec is called by the tracer.
 func (r *Recorder) Exec(pid int, at int64) {
 	p := r.processes[pid]

@@ -39,7 +39,7 @@ type Process struct {
 	Parent int      `json:"parent,omitempty"` // 0: the program that was started
 	Name   string   `json:"name"`             // comm
 	Args   []string `json:"args,omitempty"`   // of its last execve
-	Begin  Time     `json:"begin_ns"`
+	Begin  Time     `json:"begin_ns"`         // 0: it ran already
 	End    Time     `json:"end_ns,omitempty"` // 0: it was there at the end
 	Status string   `json:"status,omitempty"` // "exit status 1", "signal: killed"
 }

@@ -211,6 +211,11 @@ func TestAttach(t *testing.T) {
 	if len(r.Processes) != 2 {
 		t.Errorf("%d processes, want 2", len(r.Processes))
 	}
+	for _, p := range r.Processes {
+		if p.Begin != 0 {
+			t.Errorf("process %d ran already, and begins at %v", p.PID, p.Begin)
+		}
+	}
 	accepted := 0
 	for _, c := range calls(r, "accept4") {
 		if c.New != nil && socketOf(t, r, c.New.Socket).From == c.FD.Socket {

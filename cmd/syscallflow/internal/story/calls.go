@@ -13,7 +13,7 @@ import (
 func (t *teller) processes() {
 	for i := range t.r.Processes {
 		p := &t.r.Processes[i]
-		if parent, ok := t.procs[p.Parent]; ok && parent.PID != p.PID {
+		if parent, ok := t.procs[p.Parent]; ok && parent.PID != p.PID && p.Begin != 0 {
 			e := event{at: p.Begin, kind: Life, from: process(parent.PID), to: process(p.PID),
 				label: "fork", sign: "fork", sit: "fork", hint: true, pid: parent.PID,
 				raw: []string{fmt.Sprintf("%d begins, a child of %d: %s", p.PID, parent.PID, strings.Join(p.Args, " "))}}

@@ -141,6 +141,17 @@ func TestSharedAndHerd(t *testing.T) {
 	}
 }
 
+// TestFoundRunning: what ran already isn't drawn as if it began.
+func TestFoundRunning(t *testing.T) {
+	r := recordingtest.Load(t, "made/shared")
+	for i := range r.Processes {
+		r.Processes[i].Begin = 0
+	}
+	if got := strings.Join(lines(Tell(r, Options{Verbose: true})), "\n"); strings.Contains(got, ": fork") || !strings.Contains(got, "prefork worker") {
+		t.Error(got)
+	}
+}
+
 // TestCloseOfOne: a listener that is used later on hasn't lost its last descriptor.
 func TestCloseOfOne(t *testing.T) {
 	for _, used := range []bool{false, true} {

@@ -65,10 +65,7 @@ func (t *Tracer) seizeProcess(pid, parent int) error {
 	if t.processes[pid] == 0 {
 		return fmt.Errorf("there is no process %d", pid)
 	}
-	t.handler.Fork(parent, pid, now())
-	if parent != 0 {
-		t.handler.Exec(pid, now()) // since its birth it has become whatever it is
-	}
+	t.handler.Found(parent, pid, now())
 	return nil
 }
 

@@ -19,8 +19,10 @@ type Handler interface {
 	Exit(t *Thread, at int64, value int64)
 	// Fork: a process has a new child.
 	Fork(parent, child int, at int64)
-	// Exec: a process runs another program, and its other threads have gone; or it is a
-	// descendant that was attached, and is no copy of its parent any more.
+	// Found: a process that runs already is traced from now on. Of its parent it may not
+	// be a copy any more. The parent is 0, or traced too.
+	Found(parent, pid int, at int64)
+	// Exec: a process runs another program. Its other threads have gone.
 	Exec(pid int, at int64)
 	// End: a process has gone.
 	End(pid int, at int64, status unix.WaitStatus)
