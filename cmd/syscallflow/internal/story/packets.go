@@ -199,7 +199,7 @@ func (t *teller) requests() {
 		if q.Err != "" {
 			why, man := explain("request", q.Err)
 			t.add(event{at: q.End, kind: Act, from: actor{kind: Client}, to: actor{kind: Client}, conn: c,
-				label: "failed", sign: "request", sit: "request", state: Failed, why: why, man: man, raw: raw})
+				label: "request", sign: "request", sit: "request", state: Failed, why: why, man: man, raw: raw})
 		}
 	}
 }
