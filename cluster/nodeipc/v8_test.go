@@ -135,6 +135,21 @@ func TestV8Bomb(t *testing.T) {
 	}
 }
 
+// Sparse arrays in one another take no more memory than one does.
+func TestV8Holes(t *testing.T) {
+	for n, whole := range map[byte]bool{1: true, 2: false} {
+		p := []byte{v8Header, 15, 'A', n + 1, '"', 100}
+		p = append(p, strings.Repeat("x", 100)...)
+		for range n {
+			p = append(p, 'a', 90, '@', 0, 90)
+		}
+		p = append(p, '$', 0, n+1)
+		if _, err := v8ToJSON(p); (err == nil) != whole {
+			t.Errorf("%d: %v", n, err)
+		}
+	}
+}
+
 func FuzzV8(f *testing.F) {
 	for _, s := range []string{`{"cmd":"NODE_CLUSTER","seq":1,"x":[1,null,"ж",1.5]}`, `"é"`, `[[],{}]`} {
 		p, err := jsonToV8(nil, []byte(s))

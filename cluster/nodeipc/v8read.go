@@ -61,6 +61,7 @@ type v8Reader struct {
 	p       []byte
 	at      int
 	objects []any // for back references
+	places  int   // of sparse arrays so far
 }
 
 func (r *v8Reader) byte() (byte, error) {
@@ -264,9 +265,10 @@ func (r *v8Reader) array(t byte, depth int) (any, error) {
 	end := byte('$')
 	if t == 'a' {
 		end = '@'
-		if n > uint64(len(r.p)) { // mostly holes, which JSON has to spell out
-			return nil, errors.New("a sparse array that is too long")
+		if n > uint64(len(r.p)-r.places) { // mostly holes, which JSON has to spell out
+			return nil, errors.New("sparse arrays that are too long")
 		}
+		r.places += int(n)
 		l.of = make([]any, n)
 	} else {
 		for range n {
