@@ -86,6 +86,11 @@ func (c *Channel) Wait() error {
 		if err := c.read(); err != nil {
 			return err
 		}
+		// Before it is whole, or one that has no end could bring all that this process
+		// may have.
+		if len(c.came) > 1 && !c.whole() {
+			c.fault = errSurplus
+		}
 	}
 	return nil
 }

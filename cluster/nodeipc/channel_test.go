@@ -272,6 +272,49 @@ func TestTooLong(t *testing.T) {
 	}
 }
 
+// A line without an end doesn't fill the table of descriptors.
+func TestDescriptorsWithoutEnd(t *testing.T) {
+	testleak.FDs(t)
+	a, b := channels(t, JSON)
+	fd := aSocket(t)
+	for range 100 {
+		put(t, a, "x", fd)
+	}
+	b.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if _, err := b.Receive(); err != errSurplus {
+		t.Error(err)
+	}
+	if len(b.came) > 2 {
+		t.Error(len(b.came), "descriptors")
+	}
+}
+
+// A peer that asks and doesn't read the answers loses the channel, and not one that
+// gets many small messages.
+func TestUnreadAnswers(t *testing.T) {
+	testleak.FDs(t)
+	a, _ := channels(t, JSON)
+	waiting := func() (size, pieces int) {
+		a.out.mu.Lock()
+		defer a.out.mu.Unlock()
+		return a.out.size, len(a.out.queue)
+	}
+	for size := 0; size < maxWaiting-8; size, _ = waiting() {
+		if err := a.Send([]byte("1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var err error
+	for range 2 * maxOwed {
+		if err = a.Acknowledge(false); err != nil {
+			break
+		}
+	}
+	if _, pieces := waiting(); err != errUnread || pieces > 0 {
+		t.Errorf("%v, %d in the queue", err, pieces)
+	}
+}
+
 // A peer that reads nothing holds nobody up but programs' messages, and those for
 // a time. What waits comes in order, with its descriptors, when it reads.
 func TestSlowPeer(t *testing.T) {

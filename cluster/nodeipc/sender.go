@@ -19,6 +19,7 @@ type sender struct {
 	mu      sync.Mutex
 	queue   []piece
 	size    int // bytes in queue
+	owed    int // pieces in it that nobody waited to send
 	writing bool
 	err     error
 	changed chan struct{} // closed when the queue has become shorter; nil if nobody waits
@@ -27,30 +28,40 @@ type sender struct {
 // A piece is so short that the kernel takes all of it or nothing: it is one skb
 // (unix_stream_sendmsg). A descriptor goes with a message's first.
 type piece struct {
-	p  []byte
-	fd sock.FD // None; else the sender's own
+	p    []byte
+	fd   sock.FD // None; else the sender's own
+	owed bool
 }
 
 const (
 	pieceSize = 16 << 10
 	// maxWaiting is how many bytes may wait here before a user's message has to.
 	maxWaiting = 256 << 10
+	// maxOwed is how many pieces of the protocol may wait. A peer that reads has
+	// never so many: this one asks, and doesn't read the answers.
+	maxOwed = 16 << 10
 )
 
+var errUnread = errors.New("nodeipc: the peer reads no answers")
+
 // send writes p, with a duplicate of fd unless that is None. It doesn't wait: the
-// messages of a protocol are bounded by what they answer.
+// messages of a protocol are bounded by what they answer. A peer that asks for ever
+// more and reads nothing ends the channel.
 func (s *sender) send(p []byte, fd sock.FD) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.sendLocked(p, fd)
+	if s.owed >= maxOwed {
+		s.failLocked(errUnread)
+	}
+	return s.sendLocked(p, fd, true)
 }
 
-func (s *sender) sendLocked(p []byte, fd sock.FD) error {
+func (s *sender) sendLocked(p []byte, fd sock.FD, owed bool) error {
 	if s.err != nil {
 		return s.err
 	}
 	for len(p) > 0 && len(s.queue) == 0 {
-		k := piece{p[:min(len(p), pieceSize)], fd}
+		k := piece{p: p[:min(len(p), pieceSize)], fd: fd}
 		var err error
 		if e := s.raw.Control(func(c uintptr) { err = k.write(sock.FD(c)) }); e != nil {
 			err = e
@@ -64,20 +75,23 @@ func (s *sender) sendLocked(p []byte, fd sock.FD) error {
 		}
 		p, fd = p[len(k.p):], sock.None
 	}
-	return s.enqueueLocked(p, fd)
+	return s.enqueueLocked(p, fd, owed)
 }
 
 // enqueueLocked leaves p for later.
-func (s *sender) enqueueLocked(p []byte, fd sock.FD) (err error) {
+func (s *sender) enqueueLocked(p []byte, fd sock.FD, owed bool) (err error) {
 	if fd != sock.None {
 		if fd, err = fd.Dup(); err != nil {
 			return err
 		}
 	}
 	for len(p) > 0 {
-		k := piece{append([]byte(nil), p[:min(len(p), pieceSize)]...), fd}
+		k := piece{append([]byte(nil), p[:min(len(p), pieceSize)]...), fd, owed}
 		s.queue = append(s.queue, k)
 		s.size += len(k.p)
+		if owed {
+			s.owed++
+		}
 		p, fd = p[len(k.p):], sock.None
 	}
 	if len(s.queue) > 0 && !s.writing {
@@ -95,7 +109,7 @@ func (s *sender) sendWaiting(p []byte, limit time.Duration) error {
 	if !s.awaitLocked(func() bool { return s.size == 0 || s.size+len(p) <= maxWaiting }, limit) {
 		return os.ErrDeadlineExceeded
 	}
-	return s.sendLocked(p, sock.None)
+	return s.sendLocked(p, sock.None, false)
 }
 
 // flush waits until the kernel has everything.
@@ -160,6 +174,9 @@ func (s *sender) writeLocked(c sock.FD) bool {
 		k.close()
 		s.queue = s.queue[1:]
 		s.size -= len(k.p)
+		if k.owed {
+			s.owed--
+		}
 		s.tellLocked()
 	}
 	s.queue, s.writing = nil, false
@@ -193,7 +210,7 @@ func (s *sender) failLocked(err error) {
 	for _, k := range s.queue {
 		k.close()
 	}
-	s.queue, s.size = nil, 0
+	s.queue, s.size, s.owed = nil, 0, 0
 	s.tellLocked()
 }
 
