@@ -27,6 +27,14 @@ func takeFrom(fd sock.FD, at *remoteAddr) (*listen.Listener, error) {
 
 // pump gives the worker what comes into its queue, until that is closed.
 func (n *nodeWorker) pump(s *nodeSeat) {
+	defer func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.pumps--
+		if !n.ended {
+			n.tellLocked() // who receives finds out whether the channel has failed
+		}
+	}()
 	for {
 		s.room <- struct{}{}
 		n.cool()

@@ -47,7 +47,8 @@ type nodeWorker struct {
 	pinged   bool                    // the last of them is a ping
 	plain    int                     // bytes since the last envelope
 	lone     bool                    // the last envelope is to be the only one
-	told     bool                    // it was asked to go
+	pumps    int                     // queues that it is still given connections of
+	told     bool                    // it is asked to go, when there are no pumps
 	leaving  bool                    // it has said that it goes
 	refusing time.Time               // it has just refused something
 	starved  time.Time               // and it was for want of descriptors
@@ -222,14 +223,20 @@ func (n *nodeWorker) send(m message, fds ...sock.FD) error {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		n.told = true
-		if n.leaving {
-			return nil // it would hang up twice, which is an error there
-		}
-		return n.Disconnect()
+		return n.tellLocked()
 	case opPing:
 		return n.ping()
 	}
 	return nil
+}
+
+// tellLocked asks the worker to go if it is to, and has got all that is in its
+// queues: it closes its servers at once, and what came later would be refused.
+func (n *nodeWorker) tellLocked() error {
+	if !n.told || n.pumps > 0 || n.leaving { // who leaves would hang up twice, an error there
+		return nil
+	}
+	return n.Disconnect()
 }
 
 func (n *nodeWorker) sendUser(data []byte) error {
@@ -281,7 +288,8 @@ func (n *nodeWorker) reply(m message, fds []sock.FD) error {
 		err = n.shareLocked(func(fd sock.FD) error { return n.Share(m.Seq, s.name, fd, data) }, fds[0])
 	} else if s.ln, err = takeFrom(fds[0], m.Addr); err == nil {
 		if err = n.Serve(m.Seq, s.name, sockName(m.Addr), data); err == nil {
-			go n.pump(s)
+			n.pumps++
+			n.primary.running.Go(func() { n.pump(s) })
 		} else {
 			s.ln.Close()
 		}

@@ -206,6 +206,34 @@ func TestNodeStopped(t *testing.T) {
 	}
 }
 
+// What waits for the only worker is served although it is asked to go: it gets all
+// before it is told.
+func TestNodeLeavesLast(t *testing.T) {
+	r := startNode(t, cluster.Config{Workers: 1}, `{"port":0,"host":"127.0.0.1"}`)
+	addr := r.serving(1)
+	w := r.Workers()[0]
+	stop(t, w)
+	var conns []net.Conn
+	for range 20 {
+		c := dial(t, addr)
+		defer c.Close()
+		conns = append(conns, c)
+	}
+	eventually(t, "all are accepted", func() bool { return depth(t, addr) == 0 })
+	w.Disconnect()
+	w.Kill(syscall.SIGCONT)
+	for i, c := range conns {
+		c.SetReadDeadline(time.Now().Add(20 * time.Second))
+		if line, err := io.ReadAll(c); string(line) != "js 1\n" {
+			t.Fatalf("connection %d: %q, %v", i, line, err)
+		}
+		c.Close()
+	}
+	if e := r.await(cluster.Exited); e.Status.ExitStatus() != 0 || !e.Worker.ExitedAfterDisconnect() {
+		t.Errorf("%+v", e)
+	}
+}
+
 // A worker that is busy gets nothing more, and is in turn again when it is not.
 func TestNodeBusy(t *testing.T) {
 	r := startNode(t, cluster.Config{Workers: 2}, `{"port":0,"host":"127.0.0.1"}`)
