@@ -23,7 +23,7 @@ type nodes struct {
 	seq atomic.Uint64 // of messages
 
 	mu   sync.Mutex
-	data map[key]json.RawMessage // what the first worker with any has said for a server
+	data map[key]json.RawMessage // what the first worker with any has said for a server that is open
 }
 
 // A nodeWorker is the primary's link to a Node worker, in whose place it takes from
@@ -86,6 +86,12 @@ const (
 	// nodeRead is less than Node reads at once. An envelope in two parts, with the
 	// next one behind it, would lose its descriptor there.
 	nodeRead = 60 << 10
+
+	// nodeOwes is how many answers a worker may owe beside those for what it listens
+	// on: it has closed some, and answers soon.
+	nodeOwes = 256
+	// nodeShared is the longest of what all servers of an address are told.
+	nodeShared = 64 << 10
 
 	// In sent: no NewConn, but a listening socket or a ping.
 	sentSocket = ^uint64(0)
@@ -204,8 +210,13 @@ func (n *nodeWorker) queried(m nodeipc.Message) (message, error) {
 	if err != nil {
 		return message{}, n.Refuse(m.Seq, "", -int(unix.ENOTSUP))
 	}
-	if len(n.queries) == maxListeners {
+	switch owes := len(n.given) + len(n.sent) + len(n.later); {
+	case len(n.queries) == maxListeners:
 		return message{}, fmt.Errorf("%d queries at a time", maxListeners)
+	case owes > 3*nodeWindow*len(n.seats)+nodeOwes: // or who closes and listens again could keep them for ever
+		return message{}, fmt.Errorf("it owes %d answers, and wants more listeners", owes)
+	case len(m.Query.Data) > nodeShared:
+		return message{}, fmt.Errorf("%d bytes for all servers of an address", len(m.Query.Data))
 	}
 	n.queries[m.Seq] = nodeAsked{k, m.Query.Data}
 	return message{Op: opListen, Seq: m.Seq, Key: &k, Config: &cfg}, nil
@@ -324,6 +335,12 @@ func (c *nodes) common(k key, data json.RawMessage) json.RawMessage {
 		return json.RawMessage("null")
 	}
 	return c.data[k]
+}
+
+func (c *nodes) forget(k key) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.data, k)
 }
 
 // leaveSeat ends a listener of the worker. What it has not answered it will refuse.

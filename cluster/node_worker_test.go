@@ -297,19 +297,33 @@ func TestNodeBesideGo(t *testing.T) {
 	}
 }
 
-// What breaks the protocol costs that worker its life, and no other one.
+// What breaks the protocol costs that worker its life, and no other one: also what
+// would have the primary keep more and more for it.
 func TestNodeBadWorker(t *testing.T) {
-	for name, line := range map[string]string{
-		"no JSON":  `no JSON`,
-		"an ACK":   `{"cmd":"NODE_HANDLE_ACK"}`,
-		"an ack":   `{"cmd":"NODE_CLUSTER","ack":77,"accepted":true,"seq":5}`,
-		"no query": `{"cmd":"NODE_CLUSTER","act":"queryServer","addressType":9,"seq":5}`,
+	const query = `{"cmd":"NODE_CLUSTER","act":"queryServer","index":%d,"address":"127.0.0.1","port":0,"addressType":4,"seq":%d`
+	for name, c := range map[string]struct {
+		line  string // a format, for its number
+		times string
+	}{
+		"no JSON":           {`no JSON`, "1"},
+		"an ACK":            {`{"cmd":"NODE_HANDLE_ACK"}`, "1"},
+		"an ack":            {`{"cmd":"NODE_CLUSTER","ack":77,"accepted":true,"seq":5}`, "1"},
+		"no query":          {`{"cmd":"NODE_CLUSTER","act":"queryServer","addressType":9,"seq":5}`, "1"},
+		"much data":         {query + `,"data":"` + strings.Repeat("x", 70_000) + `"}`, "1"},
+		"unread answers":    {`{"cmd":"NODE_HANDLE","type":"net.Native","msg":{}}`, "1000000"},
+		"sockets, unwanted": {query + `}\n{"cmd":"NODE_CLUSTER","act":"close","key":"%d","seq":0}`, "1000000"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := startNode(t, cluster.Config{
-				Workers: 2, Exec: "/bin/sh",
-				Args: []string{"-c", `case $NODE_UNIQUE_ID in 1) exec node testdata/node/server.js;; 2) printf '%s\n' "$LINE" >&$NODE_CHANNEL_FD; exec sleep 100;; *) exec sleep 100;; esac`},
-			}, `{"port":0,"host":"127.0.0.1"}`, "LINE="+line)
+				Workers: 2, Mode: cluster.Shared, Exec: "/bin/sh",
+				Args: []string{"-c", `
+					case $NODE_UNIQUE_ID in
+					1) exec node testdata/node/server.js;;
+					2)	i=0
+						while [ $i -lt $TIMES ]; do i=$((i+1)); printf "$LINE\n" $i $i $i; done >&$NODE_CHANNEL_FD 2>/dev/null;;
+					esac
+					exec sleep 100`},
+			}, `{"port":0,"host":"127.0.0.1"}`, "LINE="+c.line, "TIMES="+c.times)
 			e := r.await(cluster.Exited)
 			if e.Worker.ID != 2 || e.Status.Signal() != syscall.SIGKILL {
 				t.Errorf("%+v", e)

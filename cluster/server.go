@@ -239,6 +239,7 @@ func (p *Primary) tidy(s *server) {
 	defer p.mu.Unlock()
 	if p.servers[s.key] == s {
 		delete(p.servers, s.key)
+		p.nodes.forget(s.key)
 	}
 }
 
