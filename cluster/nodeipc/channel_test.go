@@ -400,6 +400,30 @@ func TestEnd(t *testing.T) {
 	}
 }
 
+// What ends sending ends receiving on both sides, behind what has come.
+func TestSendingFails(t *testing.T) {
+	testleak.FDs(t)
+	a, b := channels(t, JSON)
+	if err := b.Send([]byte("1")); err != nil {
+		t.Fatal(err)
+	}
+	a.out.fail(errUnread)
+	for _, c := range []*Channel{a, b} {
+		c.SetReadDeadline(time.Now().Add(20 * time.Second))
+	}
+	if m := receive(t, a); string(m.Data) != "1" {
+		t.Errorf("%+v", m)
+	}
+	for _, c := range []*Channel{a, b} {
+		if _, err := c.Receive(); err != io.EOF {
+			t.Error(err)
+		}
+	}
+	if err := a.Send([]byte("1")); err != errUnread {
+		t.Error(err)
+	}
+}
+
 func FuzzChannel(f *testing.F) {
 	f.Add([]byte(`{"cmd":"NODE_HANDLE","type":"net.Native","msg":{"cmd":"NODE_CLUSTER","act":"newconn","key":"k","seq":1}}`+"\n"), uint16(10), uint8(1), false)
 	f.Add([]byte(`{"cmd":"NODE_CLUSTER","act":"queryServer","index":0,"data":null,"address":null,"port":8101,"addressType":4,"fd":3,"flags":1,"backlog":false,"seq":1}`+"\n"), uint16(0), uint8(0), false)

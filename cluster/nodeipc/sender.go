@@ -70,7 +70,9 @@ func (s *sender) sendLocked(p []byte, fd sock.FD, owed bool) error {
 			break
 		}
 		if err != nil {
-			s.failLocked(err)
+			if fd == sock.None || !isShort(err) {
+				s.failLocked(err)
+			}
 			return err
 		}
 		p, fd = p[len(k.p):], sock.None
@@ -202,10 +204,18 @@ func (s *sender) fail(err error) {
 	s.failLocked(err)
 }
 
-// failLocked ends sending, for the reason that came first.
+// isShort reports whether the kernel has no memory for a message, or too many
+// descriptors on their way (unix(7)): another time it may.
+func isShort(err error) bool {
+	return errors.Is(err, syscall.ETOOMANYREFS) || errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
+}
+
+// failLocked ends sending, for the reason that came first, and receiving behind what
+// has come: that is how who receives, and the peer, find out.
 func (s *sender) failLocked(err error) {
 	if s.err == nil {
 		s.err = err
+		s.raw.Control(func(c uintptr) { syscall.Shutdown(int(c), syscall.SHUT_RDWR) })
 	}
 	for _, k := range s.queue {
 		k.close()
