@@ -82,6 +82,12 @@ type nodeProcess struct {
 
 func startNodePrimary(t *testing.T, env ...string) *nodeProcess {
 	t.Helper()
+	return startNodePrimaryWith(t, nil, env...)
+}
+
+// startNodePrimaryWith gives it files, the first one as descriptor 3.
+func startNodePrimaryWith(t *testing.T, files []*os.File, env ...string) *nodeProcess {
+	t.Helper()
 	testleak.FDs(t)
 	testleak.Zombies(t)
 	node, err := exec.LookPath("node")
@@ -90,7 +96,7 @@ func startNodePrimary(t *testing.T, env ...string) *nodeProcess {
 	}
 	cmd := exec.Command(node, "testdata/node/primary.js")
 	cmd.Env = append(os.Environ(), append([]string{"PROGRAM=" + self(t), envRole + "=go", fastExit}, env...)...)
-	cmd.Stderr = os.Stderr
+	cmd.Stderr, cmd.ExtraFiles = os.Stderr, files
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -286,6 +292,33 @@ func TestGoBesideNode(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A Go worker listens on a descriptor of the Node primary.
+func TestGoUnderNodeFD(t *testing.T) {
+	for _, policy := range []string{"rr", "none"} {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := ln.(*net.TCPListener).File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := ln.Addr()
+		n := startNodePrimaryWith(t, []*os.File{f}, "NODE_CLUSTER_SCHED_POLICY="+policy, "CLUSTER_TEST_LISTEN=fd 3")
+		ln.Close()
+		f.Close()
+		n.do(`await go(); await go();`)
+		if got := n.addr(0); got.String() != addr.String() {
+			t.Errorf("%s: it listens on %v, not %v", policy, got, addr)
+		}
+		if policy == "rr" {
+			inTurn(t, addr, 4, "go 1", "go 2")
+		} else if who := whoAnswers(t, addr); who != "go 1" && who != "go 2" {
+			t.Error(who)
+		}
 	}
 }
 
