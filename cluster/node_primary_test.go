@@ -322,6 +322,20 @@ func TestGoUnderNodeFD(t *testing.T) {
 	}
 }
 
+// TLS servers of Node have the same ticket keys beside a Go worker, which came first.
+func TestGoBesideNodeTLS(t *testing.T) {
+	for _, policy := range []string{"rr", "none"} {
+		n := startNodePrimary(t, "NODE_CLUSTER_SCHED_POLICY="+policy, "CLUSTER_TEST_LISTEN=tcp 127.0.0.1:0", `LISTEN={"host":"127.0.0.1","port":0}`)
+		n.do(`await go(); await js('tls.js'); await js('tls.js')`)
+		got := n.do(`const keys = () => events.filter((e) => e[0] === 'message' && e[2].keys).map((e) => e[2].keys);
+			await until(() => keys().length === 2); return keys()`)
+		var keys []string
+		if err := json.Unmarshal(got, &keys); err != nil || len(keys[0]) != 96 || keys[0] != keys[1] {
+			t.Errorf("%s: %s, %v", policy, got, err)
+		}
+	}
+}
+
 // An address that is taken is the error of Listen, in both policies: in none the
 // primary itself doesn't know.
 func TestGoUnderNodeInUse(t *testing.T) {

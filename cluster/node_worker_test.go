@@ -75,6 +75,21 @@ func TestNodeUnderGo(t *testing.T) {
 	}
 }
 
+// Node's TLS servers have the same ticket keys: what the first one says is told to all.
+func TestNodeTLS(t *testing.T) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("needs node: ", err)
+	}
+	for _, mode := range []cluster.Mode{cluster.RoundRobin, cluster.Shared} {
+		r := startNode(t, cluster.Config{Workers: 2, Mode: mode, Exec: node, Args: []string{"testdata/node/tls.js"}}, `{"port":0,"host":"127.0.0.1"}`)
+		first := string(r.await(cluster.Messaged).Data)
+		if second := string(r.await(cluster.Messaged).Data); second != first || len(first) < 96 {
+			t.Errorf("%v: %s and %s", mode, first, second)
+		}
+	}
+}
+
 // tally counts what becomes of short connections until it is stopped.
 type tally struct {
 	stop  chan struct{}
