@@ -325,7 +325,7 @@ func TestNodeBadWorker(t *testing.T) {
 				Args: []string{"-c", `
 					case $NODE_UNIQUE_ID in
 					1) exec node testdata/node/server.js;;
-					2)	i=0
+					2)	trap '' PIPE; i=0
 						while [ $i -lt $TIMES ]; do i=$((i+1)); printf "$LINE\n" $i $i $i; done >&$NODE_CHANNEL_FD 2>/dev/null;;
 					esac
 					exec sleep 100`},
