@@ -54,11 +54,6 @@ func (p *Primary) Share(query uint64, key string, fd sock.FD, data json.RawMessa
 	return p.enclose("net.Native", answer{cmdCluster, new(int), key, query, data, nil, p.next()}, fd)
 }
 
-// ShareUDP is Share for a socket of datagrams.
-func (p *Primary) ShareUDP(query uint64, key string, fd sock.FD, data json.RawMessage) error {
-	return p.enclose("dgram.Native", answer{cmdCluster, new(int), key, query, data, nil, p.next()}, fd)
-}
-
 // NewConn gives the worker a connection, which stays the caller's too: the Reply to
 // seq says whether the worker has it. It also acknowledges it. The key is plain ASCII.
 func (p *Primary) NewConn(key string, fd sock.FD) (seq uint64, err error) {
