@@ -11,6 +11,7 @@ import (
 
 	"onconn/cmd/backlogprobe/internal/nagios"
 	"onconn/cmd/backlogprobe/internal/survey"
+	"onconn/internal/cli"
 	"onconn/internal/terminal"
 	"onconn/internal/words"
 )
@@ -68,7 +69,7 @@ func (f *checkFlags) run(args []string) error {
 	}
 	if err != nil {
 		fmt.Printf("BACKLOG UNKNOWN - %s\n", nagios.Line(err.Error()))
-		return exitCode(nagios.Unknown)
+		return cli.ExitCode(nagios.Unknown)
 	}
 	result := nagios.Check(r, f.limits, chosen, f.strict)
 	if f.json {
@@ -81,7 +82,7 @@ func (f *checkFlags) run(args []string) error {
 	if result.Code == nagios.OK {
 		return nil
 	}
-	return exitCode(result.Code)
+	return cli.ExitCode(result.Code)
 }
 
 func (f *checkFlags) check() error {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"onconn/cmd/backlogprobe/internal/survey"
+	"onconn/internal/cli"
 	"onconn/internal/terminal"
 )
 
@@ -50,7 +51,7 @@ func commonFlags(cmd *cobra.Command) (c common) {
 func (c common) style(w io.Writer) (terminal.Style, error) {
 	s, err := terminal.ForWriter(w, c.colour, c.ascii)
 	if err != nil {
-		return s, usageError{err}
+		return s, cli.Usage(err)
 	}
 	return s, nil
 }
@@ -81,7 +82,7 @@ func (c common) survey(o survey.Options) (*survey.Survey, error) {
 func parseFilter(words []string) (survey.Filter, error) {
 	f, err := survey.ParseFilter(words)
 	if err != nil {
-		return f, usageError{err}
+		return f, cli.Usage(err)
 	}
 	return f, nil
 }
@@ -102,4 +103,4 @@ func number(word string) (float64, bool) {
 	return n, err == nil && n >= 0
 }
 
-func usage(text string) error { return usageError{errors.New(text)} }
+func usage(text string) error { return cli.Usage(errors.New(text)) }

@@ -16,15 +16,16 @@ import (
 	"onconn/backlog"
 	"onconn/cmd/backlogprobe/internal/handshake"
 	"onconn/internal/capture"
+	"onconn/internal/cli"
 )
 
 func explainLive(cmd *cobra.Command, f explainFlags, args []string) error {
 	ports, err := livePorts(args)
 	if err != nil {
-		return usageError{err}
+		return cli.Usage(err)
 	}
 	if f.span < 0 {
-		return usageError{fmt.Errorf("--for %v is negative", f.span)}
+		return cli.Usage(fmt.Errorf("--for %v is negative", f.span))
 	}
 	c := capture.Config{Netns: f.space, Interface: f.live, Filter: capture.TCP(false, ports...)}
 	if f.live == "any" {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"onconn/cmd/backlogprobe/internal/handshake"
+	"onconn/internal/cli"
 	"onconn/internal/netns"
 	"onconn/internal/testleak"
 )
@@ -167,7 +168,7 @@ func TestExplainErrors(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%v: %v", tt.args, err)
 		}
-		if _, ok := errors.AsType[usageError](err); ok != tt.usage {
+		if _, ok := errors.AsType[cli.UsageError](err); ok != tt.usage {
 			t.Errorf("%v: a usage error: %v", tt.args, ok)
 		}
 	}

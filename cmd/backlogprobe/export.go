@@ -13,6 +13,7 @@ import (
 
 	"onconn/cmd/backlogprobe/internal/export"
 	"onconn/cmd/backlogprobe/internal/survey"
+	"onconn/internal/cli"
 	"onconn/listen"
 )
 
@@ -43,7 +44,7 @@ What is unknown is absent. cmd/backlogprobe/deploy has alerts and a dashboard.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o, err := f.options(cmd, args)
 			if err != nil {
-				return usageError{err}
+				return cli.Usage(err)
 			}
 			if f.once {
 				return f.print(cmd, o)

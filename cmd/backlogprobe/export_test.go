@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"onconn/internal/cli"
 	"onconn/internal/testleak"
 	"onconn/sock"
 )
@@ -184,7 +185,7 @@ func TestExportMistakes(t *testing.T) {
 		{[]string{"nonsense="}, "filter"},
 	} {
 		err := alone(newExport(), tt.args...).Execute()
-		if _, ok := errors.AsType[usageError](err); !ok || !strings.Contains(err.Error(), tt.want) {
+		if _, ok := errors.AsType[cli.UsageError](err); !ok || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%q: %v, want a usage error with %q", tt.args, err, tt.want)
 		}
 	}

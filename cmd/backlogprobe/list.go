@@ -13,6 +13,7 @@ import (
 
 	"onconn/cmd/backlogprobe/internal/survey"
 	"onconn/cmd/backlogprobe/internal/view"
+	"onconn/internal/cli"
 	"onconn/internal/terminal"
 	"onconn/internal/words"
 	"onconn/sock"
@@ -164,7 +165,7 @@ func (f *listFlags) check() error {
 	}
 	if f.fields != nil {
 		if err := view.CheckFields(f.fields); err != nil {
-			return usageError{err}
+			return cli.Usage(err)
 		}
 	}
 	return nil

@@ -3,32 +3,13 @@
 package main
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
-	"onconn/internal/manual"
+	"onconn/internal/cli"
 )
-
-// Exit codes. check has those of Nagios besides; usage is EX_USAGE of
-// sysexits.h, never 2, which Nagios would take for critical.
-const (
-	exitFailure = 1
-	exitUsage   = 64
-)
-
-// usageError is a mistake in how the command was called.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
-
-// exitCode ends the program with a code after the command has said all.
-type exitCode int
-
-func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
 func main() {
 	if os.Getenv("GOGC") == "" {
@@ -39,23 +20,7 @@ func main() {
 	os.Exit(execute(os.Args[1:]))
 }
 
-func execute(args []string) int {
-	root := newRoot()
-	root.SetArgs(joinWatch(args))
-	cmd, err := root.ExecuteC()
-	if err == nil {
-		return 0
-	}
-	if code, ok := errors.AsType[exitCode](err); ok {
-		return int(code)
-	}
-	fmt.Fprintf(os.Stderr, "backlogprobe: %v\n", err)
-	if _, ok := errors.AsType[usageError](err); ok {
-		fmt.Fprintf(os.Stderr, "Try '%s --help'.\n", cmd.CommandPath())
-		return exitUsage
-	}
-	return exitFailure
-}
+func execute(args []string) int { return cli.Execute(newRoot(), joinWatch(args)) }
 
 // joinWatch lets a number follow -w, which may stand alone: a flag whose value
 // is optional takes it only after "=".
@@ -80,20 +45,11 @@ func joinWatch(args []string) []string {
 // newRoot is the command tree. backlogprobe alone means backlogprobe list.
 func newRoot() *cobra.Command {
 	root := newList("backlogprobe [FILTER] [INTERVAL [COUNT]]")
-	root.Version = version()
 	root.AddCommand(newList("list [FILTER] [INTERVAL [COUNT]]"), newTop(), newCheck(), newAdvise(), newSet(),
 		newProbe(), newExplain(), newExport())
 	addCommonFlags(root)
 	addHelp(root)
-	root.AddCommand(manual.Command(func(err error) error { return usageError{err} }))
-	root.SilenceUsage, root.SilenceErrors, root.SuggestionsMinimumDistance = true, true, 2
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SuggestionsMinimumDistance = 2
+	cli.Complete(root)
 	return root
-}
-
-func version() string {
-	if b, ok := debug.ReadBuildInfo(); ok {
-		return b.Main.Version
-	}
-	return "unknown"
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"onconn/cmd/backlogprobe/internal/probe"
+	"onconn/internal/cli"
 	"onconn/internal/terminal"
 )
 
@@ -79,7 +80,7 @@ With --stop-accepting, measure its accept queue while the server is stopped.`,
 	cmd.SetUsageTemplate(strings.Replace(usageTemplate, "{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}", probeFlagsHelp, 1))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := f.check(cmd, args); err != nil {
-			return usageError{err}
+			return cli.Usage(err)
 		}
 		if f.demo {
 			return demo(cmd, f, args)
@@ -149,10 +150,10 @@ func (f *probeFlags) syns() (int, error) {
 func measure(cmd *cobra.Command, f probeFlags, address string) error {
 	target, err := probe.Resolve(cmdContext(cmd), address, f.foreign)
 	if errors.Is(err, probe.ErrForeign) {
-		return usageError{fmt.Errorf("%w: --i-own-this-host allows it, if you do", err)}
+		return cli.Usage(fmt.Errorf("%w: --i-own-this-host allows it, if you do", err))
 	}
 	if err != nil {
-		return usageError{err}
+		return cli.Usage(err)
 	}
 	f.Target = target
 	listener, err := probe.Look(target)
@@ -208,9 +209,9 @@ func (f *probeFlags) print(cmd *cobra.Command, report *probe.Report) error {
 	}
 	switch {
 	case report.Interrupted:
-		return exitCode(exitInterrupted)
+		return cli.ExitCode(exitInterrupted)
 	case report.Missed != nil:
-		return exitCode(exitFailure)
+		return cli.ExitCode(cli.Failure)
 	}
 	return nil
 }
@@ -232,7 +233,7 @@ func (f *probeFlags) agree(cmd *cobra.Command, l *probe.ListenerFacts) error {
 	}
 	fmt.Fprintln(cmd.ErrOrStderr(), plan)
 	if !terminal.IsTerminal(os.Stdin) {
-		return usageError{errors.New("that disturbs the server's clients: say --yes")}
+		return cli.Usage(errors.New("that disturbs the server's clients: say --yes"))
 	}
 	fmt.Fprint(cmd.ErrOrStderr(), "Go on? [y/N] ")
 	answer, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
@@ -280,7 +281,7 @@ func demo(cmd *cobra.Command, f probeFlags, args []string) error {
 		for _, d := range all {
 			names = append(names, d.Name)
 		}
-		return usageError{fmt.Errorf("no demo %q: there are %s", args[0], strings.Join(names, ", "))}
+		return cli.Usage(fmt.Errorf("no demo %q: there are %s", args[0], strings.Join(names, ", ")))
 	}
 	ctx, stop := signal.NotifyContext(cmdContext(cmd), os.Interrupt, unix.SIGTERM, unix.SIGHUP)
 	defer stop()
@@ -300,7 +301,7 @@ func demo(cmd *cobra.Command, f probeFlags, args []string) error {
 	}
 	err := probe.RunDemo(ctx, chosen.Name, show)
 	if errors.Is(err, context.Canceled) {
-		return exitCode(exitInterrupted)
+		return cli.ExitCode(exitInterrupted)
 	}
 	if err == nil && len(args) == 0 && !f.json && !f.quiet {
 		fmt.Fprintln(out, "\nOther demos:")

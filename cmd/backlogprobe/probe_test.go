@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"onconn/cmd/backlogprobe/internal/probe"
+	"onconn/internal/cli"
 	"onconn/internal/testleak"
 	"onconn/sock"
 )
@@ -62,7 +63,7 @@ func TestProbeUsage(t *testing.T) {
 		addr + " --stop-accepting", addr + " --syn", // not a terminal, and no --yes
 	} {
 		out, _, err := runProbe(strings.Fields(args)...)
-		if _, ok := errors.AsType[usageError](err); !ok || out != "" {
+		if _, ok := errors.AsType[cli.UsageError](err); !ok || out != "" {
 			t.Errorf("%q: %v, %q", args, err, out)
 		}
 	}
@@ -87,7 +88,7 @@ func TestProbeReport(t *testing.T) {
 	}
 	// The six have gone, but stay in the queue until somebody accepts.
 	out, _, err = runProbe(addr, "--burst", "3", "--wait", "100ms", "--min-capacity", "7")
-	if code, ok := errors.AsType[exitCode](err); !ok || code != exitFailure {
+	if code, ok := errors.AsType[cli.ExitCode](err); !ok || code != cli.Failure {
 		t.Errorf("a missed threshold: %v", err)
 	}
 	for _, want := range []string{"limit 5, promises 6", "3 never", "wanted 7", "F: 100 %", "was full before"} {
@@ -121,7 +122,7 @@ func TestProbeInterrupted(t *testing.T) {
 	if err := <-watched; err != nil {
 		t.Fatal(err)
 	}
-	if code, ok := errors.AsType[exitCode](err); !ok || code != exitInterrupted || !strings.Contains(out, "interrupted") {
+	if code, ok := errors.AsType[cli.ExitCode](err); !ok || code != exitInterrupted || !strings.Contains(out, "interrupted") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"onconn/backlog"
 	"onconn/cmd/backlogprobe/internal/survey"
+	"onconn/internal/cli"
 	"onconn/internal/terminal"
 	"onconn/internal/words"
 )
@@ -71,7 +72,7 @@ func (f *setFlags) run(args []string) (err error) {
 	}
 	if !f.yes && !f.agreed(row) {
 		fmt.Fprintln(os.Stderr, "nothing was changed")
-		return exitCode(exitFailure)
+		return cli.ExitCode(cli.Failure)
 	}
 	return f.set(row, filter)
 }

@@ -10,6 +10,7 @@ import (
 
 	"onconn/cmd/backlogprobe/internal/survey"
 	"onconn/cmd/backlogprobe/internal/top"
+	"onconn/internal/cli"
 	"onconn/internal/terminal"
 )
 
@@ -33,7 +34,7 @@ users, for accepts of each process, and for refused clients one by one.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o, style, err := topOptions(cmd, args, interval)
 			if err != nil {
-				return usageError{err}
+				return cli.Usage(err)
 			}
 			if !terminal.IsTerminal(os.Stdout) || !terminal.IsTerminal(os.Stdin) || os.Getenv("TERM") == "dumb" {
 				return errors.New("top needs a terminal: for a pipe or a file there is backlogprobe -w, with --json for programs")

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"onconn/internal/cli"
 	"onconn/internal/testleak"
 )
 
@@ -25,7 +26,7 @@ func TestTopMistakes(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%q: %v, want %q", tt.args, err, tt.want)
 		}
-		if _, ok := errors.AsType[usageError](err); ok != tt.usage {
+		if _, ok := errors.AsType[cli.UsageError](err); ok != tt.usage {
 			t.Errorf("%q: %v is a usage error: %v", tt.args, err, ok)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"onconn/cluster"
 	"onconn/internal/chaos"
+	"onconn/internal/cli"
 	"onconn/internal/terminal"
 )
 
@@ -50,11 +51,11 @@ two to three minutes of both.`,
 				err = o.Validate()
 			}
 			if err != nil {
-				return usageError{err}
+				return cli.Usage(err)
 			}
 			style, err := terminal.ForWriter(os.Stdout, colour, ascii)
 			if err != nil {
-				return usageError{err}
+				return cli.Usage(err)
 			}
 			if o.Seed == 0 {
 				o.Seed = rand.Uint64N(1e6) + 1

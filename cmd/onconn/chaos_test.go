@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"onconn/internal/chaos"
+	"onconn/internal/cli"
 )
 
 func TestChaosJSON(t *testing.T) {
@@ -31,7 +32,7 @@ func TestChaosUsage(t *testing.T) {
 	for _, args := range [][]string{
 		{"--mode", "x"}, {"--workers", "1"}, {"--connections", "-1"}, {"--connections", "0"}, {"--keep-alive-share", "2"}, {"--time", "-1s"}, {"extra"},
 	} {
-		if code, _, stderr := result(t, append([]string{"chaos"}, args...)...); code != exitUsage {
+		if code, _, stderr := result(t, append([]string{"chaos"}, args...)...); code != cli.WrongUsage {
 			t.Errorf("%v: exit code %d, %s", args, code, stderr)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"onconn/cluster/control"
+	"onconn/internal/cli"
 )
 
 func newReload() *cobra.Command {
@@ -53,14 +54,14 @@ last ones go: they get no more connections and finish those that they have.
   onconn scale 2 :8000`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usageError{errors.New("how many workers?")}
+				return cli.Usage(errors.New("how many workers?"))
 			}
 			return atMost(2)(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := strconv.Atoi(args[0])
 			if err != nil || n < 1 || n > control.MaxWorkers {
-				return usageError{fmt.Errorf("%q workers: it is a number from 1 to %d", args[0], control.MaxWorkers)}
+				return cli.Usage(fmt.Errorf("%q workers: it is a number from 1 to %d", args[0], control.MaxWorkers))
 			}
 			return operate(cmd.Context(), path, word(args, 1), func(ctx context.Context, c *control.Client) (string, error) {
 				return fmt.Sprintf("scaled to %d", n), c.Scale(ctx, n)

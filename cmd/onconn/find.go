@@ -11,6 +11,7 @@ import (
 
 	"onconn/cluster"
 	"onconn/cluster/control"
+	"onconn/internal/cli"
 )
 
 // whichHelp says how commands find the onconn they are about.
@@ -28,14 +29,14 @@ func addControl(cmd *cobra.Command, path *string) {
 // the only one.
 func find(ctx context.Context, path, which string) (*control.Client, error) {
 	if path != "" && which != "" {
-		return nil, usageError{fmt.Errorf("--control %s and %s: one of them is enough", path, which)}
+		return nil, cli.Usage(fmt.Errorf("--control %s and %s: one of them is enough", path, which))
 	}
 	if path != "" {
 		return control.Dial(path)
 	}
 	wanted, err := parseWhich(which)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, cli.Usage(err)
 	}
 	all := control.Running()
 	var found []*control.Client
@@ -136,7 +137,7 @@ func completeRunning(cmd *cobra.Command, args []string, _ string) (words []cobra
 func atMost(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) > n {
-			return usageError{fmt.Errorf("unexpected %q", args[n])}
+			return cli.Usage(fmt.Errorf("unexpected %q", args[n]))
 		}
 		return nil
 	}

@@ -13,6 +13,7 @@ import (
 
 	"onconn/cluster"
 	"onconn/cluster/control"
+	"onconn/internal/cli"
 	"onconn/internal/words"
 )
 
@@ -195,7 +196,7 @@ func (r *report) begin(p *cluster.Primary, c *control.Server) {
 func (r *report) banner(c *control.Server, steering *steeringLine) {
 	workers := r.primary.Workers()
 	if r.upgraded {
-		fmt.Fprintf(r.out, "onconn: upgraded, version %s, %s; counts begin anew\n", version(), stay(len(workers)))
+		fmt.Fprintf(r.out, "onconn: upgraded, version %s, %s; counts begin anew\n", cli.Version(), stay(len(workers)))
 	} else {
 		fmt.Fprintf(r.out, "onconn: primary %d, %s, mode %s, backlog %d\n", os.Getpid(), words.Count(len(workers), "worker"), r.flags.mode, r.flags.backlog)
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +12,7 @@ import (
 
 	"onconn/cluster"
 	"onconn/cluster/control"
+	"onconn/internal/cli"
 	"onconn/listen"
 	"onconn/reuseport"
 )
@@ -89,7 +89,7 @@ at the start says which it is, and why.`,
 				f.node = isNode(args)
 			}
 			if err := f.check(cmd, args); err != nil {
-				return usageError{err}
+				return cli.Usage(err)
 			}
 			if cluster.IsWorker() {
 				return hello(f.addresses)
@@ -212,12 +212,4 @@ func (f *runFlags) config() (cfg cluster.Config, err error) {
 		cfg.Exec, cfg.Args = f.command[0], f.command[1:]
 	}
 	return cfg, nil
-}
-
-// version is what the build knows of it.
-func version() string {
-	if b, ok := debug.ReadBuildInfo(); ok {
-		return b.Main.Version
-	}
-	return "unknown"
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"onconn/cluster"
+	"onconn/internal/cli"
 )
 
 // A logger writes to standard error without waiting for its reader.
@@ -54,7 +55,7 @@ func (f *runFlags) run() error {
 	}
 	p, err := cluster.New(cfg)
 	if err != nil {
-		return usageError{err}
+		return cli.Usage(err)
 	}
 	signals := takeSignals()
 	defer signals.stop()

@@ -14,6 +14,7 @@ import (
 
 	"onconn/cluster"
 	"onconn/cluster/control"
+	"onconn/internal/cli"
 	"onconn/internal/terminal"
 )
 
@@ -61,15 +62,15 @@ from which slots it is steered away: their workers hang, are full or missing.
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if f.style, err = terminal.ForWriter(os.Stdout, f.colour, f.ascii); err != nil {
-				return usageError{err}
+				return cli.Usage(err)
 			}
 			if cmd.Flags().Changed("watch") && f.watch < 100*time.Millisecond {
-				return usageError{fmt.Errorf("--watch is %v: it is 100ms or more", f.watch)}
+				return cli.Usage(fmt.Errorf("--watch is %v: it is 100ms or more", f.watch))
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
 			if _, err := time.ParseDuration(word(args, 0)); err == nil && cmd.Flags().Changed("watch") {
-				return usageError{fmt.Errorf("%q after --watch: it is --watch=%s", args[0], args[0])}
+				return cli.Usage(fmt.Errorf("%q after --watch: it is --watch=%s", args[0], args[0]))
 			}
 			c, err := find(ctx, f.control, word(args, 0))
 			if err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"onconn/cluster"
+	"onconn/internal/cli"
 	"onconn/reuseport"
 	"onconn/reuseport/steer"
 )
@@ -40,8 +41,8 @@ func (f *runFlags) steer() (*steering, error) {
 		workers = runtime.GOMAXPROCS(0)
 	}
 	if s.lack == nil && workers > steer.MaxMembers {
-		return nil, usageError{fmt.Errorf("--policy %s in reuseport mode is an eBPF program, which chooses among %d workers at most, not %d: rr mode takes so many",
-			f.policy, steer.MaxMembers, workers)}
+		return nil, cli.Usage(fmt.Errorf("--policy %s in reuseport mode is an eBPF program, which chooses among %d workers at most, not %d: rr mode takes so many",
+			f.policy, steer.MaxMembers, workers))
 	}
 	return s, nil
 }

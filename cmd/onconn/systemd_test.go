@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"onconn/cluster/control"
+	"onconn/internal/cli"
 	"onconn/internal/testleak"
 	"onconn/reuseport/steer"
 )
@@ -342,7 +343,7 @@ func TestUnit(t *testing.T) {
 	_, line, _ := strings.Cut(string(b), "ExecStart=/usr/local/bin/onconn ")
 	line, _, _ = strings.Cut(line, "\n")
 	flags, _, _ := strings.Cut(line, " -- ")
-	if code, _, stderr := result(t, append(strings.Fields(flags), "--", "no-such-program")...); code != exitUsage || !strings.Contains(stderr, "no-such-program") {
+	if code, _, stderr := result(t, append(strings.Fields(flags), "--", "no-such-program")...); code != cli.WrongUsage || !strings.Contains(stderr, "no-such-program") {
 		t.Errorf("its flags: exit %d\n%s", code, stderr)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"onconn/cmd/syscallflow/internal/recording"
+	"onconn/internal/cli"
 	"onconn/internal/testleak"
 )
 
@@ -112,22 +113,22 @@ func TestUsage(t *testing.T) {
 		code int
 		says string
 	}{
-		{nil, exitUsage, "no program"},
-		{[]string{"--no-such-flag"}, exitUsage, "unknown flag"},
-		{[]string{"--requests", "3", "--", "true"}, exitUsage, "--url"},
-		{[]string{"--requests", "3", "--url", "ftp://x/", "--", "true"}, exitUsage, "http://"},
-		{[]string{"-p", "1", "--", "true"}, exitUsage, "either"},
-		{[]string{"record", "--", "true"}, exitUsage, "-o"},
-		{[]string{"sched", "extra"}, exitUsage, "flags only"},
-		{[]string{"--", "/no/such/program"}, exitFailure, "no such file"},
+		{nil, cli.WrongUsage, "no program"},
+		{[]string{"--no-such-flag"}, cli.WrongUsage, "unknown flag"},
+		{[]string{"--requests", "3", "--", "true"}, cli.WrongUsage, "--url"},
+		{[]string{"--requests", "3", "--url", "ftp://x/", "--", "true"}, cli.WrongUsage, "http://"},
+		{[]string{"-p", "1", "--", "true"}, cli.WrongUsage, "either"},
+		{[]string{"record", "--", "true"}, cli.WrongUsage, "-o"},
+		{[]string{"sched", "extra"}, cli.WrongUsage, "flags only"},
+		{[]string{"--", "/no/such/program"}, cli.Failure, "no such file"},
 		// Before it runs, not afterwards.
-		{[]string{"--json", "--mermaid", "--", "/no/such/program"}, exitUsage, "choose one"},
-		{[]string{"--width", "10", "--", "/no/such/program"}, exitUsage, "40 columns"},
-		{[]string{"--html", "/no/such/page", "--", "/no/such/program"}, exitFailure, "/no/such/page"},
-		{[]string{"record", "-o", "/no/such/recording", "--", "/no/such/program"}, exitFailure, "/no/such/recording"},
-		{[]string{"lesson", "1", "--html", "/no/such/page"}, exitFailure, "/no/such/page"},
-		{[]string{"--requests", "1", "--url", "http://127.0.0.1:1/", "--", "true"}, exitFailure, "ended before it listened on port 1"},
-		{[]string{"--requests", "1", "--ready", "100ms", "--url", "http://127.0.0.1:1/", "--", "sleep", "60"}, exitFailure, "doesn't listen on port 1"},
+		{[]string{"--json", "--mermaid", "--", "/no/such/program"}, cli.WrongUsage, "choose one"},
+		{[]string{"--width", "10", "--", "/no/such/program"}, cli.WrongUsage, "40 columns"},
+		{[]string{"--html", "/no/such/page", "--", "/no/such/program"}, cli.Failure, "/no/such/page"},
+		{[]string{"record", "-o", "/no/such/recording", "--", "/no/such/program"}, cli.Failure, "/no/such/recording"},
+		{[]string{"lesson", "1", "--html", "/no/such/page"}, cli.Failure, "/no/such/page"},
+		{[]string{"--requests", "1", "--url", "http://127.0.0.1:1/", "--", "true"}, cli.Failure, "ended before it listened on port 1"},
+		{[]string{"--requests", "1", "--ready", "100ms", "--url", "http://127.0.0.1:1/", "--", "sleep", "60"}, cli.Failure, "doesn't listen on port 1"},
 		{[]string{"--", "sh", "-c", "exit 3"}, 0, "the program ended: exit status 3"},
 		{[]string{"--help"}, 0, ""},
 	} {

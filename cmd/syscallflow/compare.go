@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"onconn/cmd/syscallflow/internal/compare"
+	"onconn/internal/cli"
 )
 
 // newCompare lays two recordings side by side.
@@ -18,7 +19,7 @@ func newCompare() *cobra.Command {
   syscallflow compare rr.json shared.json`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return usageError{errors.New("two recordings to compare: syscallflow compare A B")}
+				return cli.Usage(errors.New("two recordings to compare: syscallflow compare A B"))
 			}
 			return nil
 		},

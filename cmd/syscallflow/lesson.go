@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"onconn/cmd/syscallflow/internal/lesson"
+	"onconn/internal/cli"
 	"onconn/internal/terminal"
 )
 
@@ -39,7 +40,7 @@ CAP_NET_RAW adds the packets.`,
   syscallflow lesson 5 --json`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return usageError{errors.New("one lesson at a time: syscallflow lesson N")}
+				return cli.Usage(errors.New("one lesson at a time: syscallflow lesson N"))
 			}
 			return nil
 		},
@@ -49,7 +50,7 @@ CAP_NET_RAW adds the packets.`,
 			}
 			n, err := strconv.Atoi(args[0])
 			if err != nil || n < 1 || n > lesson.Most {
-				return usageError{fmt.Errorf("there is no lesson %q: they are 1 to %d", args[0], lesson.Most)}
+				return cli.Usage(fmt.Errorf("there is no lesson %q: they are 1 to %d", args[0], lesson.Most))
 			}
 			return f.run(cmd, n)
 		},

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"onconn/internal/cli"
 	"onconn/internal/testleak"
 )
 
@@ -39,7 +40,7 @@ func TestLessonUsage(t *testing.T) {
 	for _, args := range [][]string{{"0"}, {"10"}, {"one"}, {"1", "2"}, {"1", "--width", "20"}, {"1", "--color", "blue"}} {
 		if _, err := lessonOutput(t, args...); err == nil {
 			t.Errorf("%q: no error", args)
-		} else if _, ok := errors.AsType[usageError](err); !ok {
+		} else if _, ok := errors.AsType[cli.UsageError](err); !ok {
 			t.Errorf("%q: %v is not about usage", args, err)
 		}
 	}

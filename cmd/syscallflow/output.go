@@ -15,6 +15,7 @@ import (
 	"onconn/cmd/syscallflow/internal/export"
 	"onconn/cmd/syscallflow/internal/recording"
 	"onconn/cmd/syscallflow/internal/story"
+	"onconn/internal/cli"
 	"onconn/internal/terminal"
 )
 
@@ -46,11 +47,11 @@ func (f *lookFlags) add(cmd *cobra.Command) {
 
 func (f *lookFlags) style(w io.Writer) (terminal.Style, error) {
 	if f.width != 0 && f.width < 40 {
-		return terminal.Style{}, usageError{fmt.Errorf("--width %d: a drawing needs 40 columns", f.width)}
+		return terminal.Style{}, cli.Usage(fmt.Errorf("--width %d: a drawing needs 40 columns", f.width))
 	}
 	s, err := terminal.ForWriter(w, f.colour, f.ascii)
 	if err != nil {
-		return s, usageError{err}
+		return s, cli.Usage(err)
 	}
 	if f.width > 0 {
 		s.Width = f.width
@@ -74,7 +75,7 @@ func (f *outputFlags) add(cmd *cobra.Command) {
 // lost.
 func (f *outputFlags) check(w io.Writer) (terminal.Style, error) {
 	if f.mermaid && f.json || f.mermaid && f.calls || f.json && f.calls {
-		return terminal.Style{}, usageError{errors.New("--mermaid, --calls and --json each print: choose one")}
+		return terminal.Style{}, cli.Usage(errors.New("--mermaid, --calls and --json each print: choose one"))
 	}
 	if err := writable(f.html, f.trace, f.pcapng); err != nil {
 		return terminal.Style{}, err

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"onconn/internal/cli"
 	"onconn/internal/testleak"
 )
 
@@ -81,7 +82,7 @@ func TestDrawingUsage(t *testing.T) {
 		{"replay", "--mermaid", "--json", "testdata/made/python.json"}, {"replay", "--color", "blue", "testdata/made/python.json"},
 	} {
 		_, err := run(t, args...)
-		if _, ok := errors.AsType[usageError](err); !ok {
+		if _, ok := errors.AsType[cli.UsageError](err); !ok {
 			t.Errorf("%v: %v is no error of usage", args, err)
 		}
 	}

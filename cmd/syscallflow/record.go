@@ -14,6 +14,7 @@ import (
 	"onconn/cmd/syscallflow/internal/follow"
 	"onconn/cmd/syscallflow/internal/session"
 	"onconn/cmd/syscallflow/internal/tracer"
+	"onconn/internal/cli"
 )
 
 // recordFlags say what is recorded, for every command that runs a program.
@@ -51,19 +52,19 @@ func (f *recordFlags) config(args []string) (c session.Config, err error) {
 	}
 	switch {
 	case len(args) == 0 && len(f.attach) == 0:
-		return c, usageError{errors.New("no program to run: syscallflow [flags] -- PROGRAM [ARGS]")}
+		return c, cli.Usage(errors.New("no program to run: syscallflow [flags] -- PROGRAM [ARGS]"))
 	case len(args) > 0 && len(f.attach) > 0:
-		return c, usageError{errors.New("either a program or --attach")}
+		return c, cli.Usage(errors.New("either a program or --attach"))
 	case f.requests < 0 || f.size < 1 || f.ready <= 0 || f.settle <= 0 || f.grace <= 0:
-		return c, usageError{errors.New("--requests, --string, --ready, --settle and --grace want a positive value")}
+		return c, cli.Usage(errors.New("--requests, --string, --ready, --settle and --grace want a positive value"))
 	case (f.requests > 0) != (f.url != ""):
-		return c, usageError{errors.New("--requests and --url go together: --requests 4 --url http://127.0.0.1:8000/")}
+		return c, cli.Usage(errors.New("--requests and --url go together: --requests 4 --url http://127.0.0.1:8000/"))
 	case f.requests > 0 && len(f.attach) > 0:
-		return c, usageError{errors.New("--requests is for a program that is started, since it is ended afterwards")}
+		return c, cli.Usage(errors.New("--requests is for a program that is started, since it is ended afterwards"))
 	}
 	if f.url != "" {
 		if c.URL, err = demo.Parse(f.url); err != nil {
-			return c, usageError{err}
+			return c, cli.Usage(err)
 		}
 	}
 	return c, nil
@@ -101,7 +102,7 @@ func newRecord() *cobra.Command {
   syscallflow record -o running.json -p 4711`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if output == "" {
-				return usageError{errors.New("-o says where the recording goes")}
+				return cli.Usage(errors.New("-o says where the recording goes"))
 			}
 			if err := writable(output); err != nil {
 				return err

@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"github.com/spf13/cobra"
+
+	"onconn/internal/cli"
 )
 
 // newReplay draws what was recorded before. It needs no privilege.
@@ -17,7 +19,7 @@ func newReplay() *cobra.Command {
   syscallflow replay --mermaid node.json >> README.md`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usageError{errors.New("one recording to draw: syscallflow replay FILE")}
+				return cli.Usage(errors.New("one recording to draw: syscallflow replay FILE"))
 			}
 			return nil
 		},

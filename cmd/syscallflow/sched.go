@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"onconn/cmd/syscallflow/internal/schedview"
+	"onconn/internal/cli"
 	"onconn/internal/sched"
 	"onconn/internal/terminal"
 )
@@ -48,7 +49,7 @@ The ways turns and least need CAP_BPF. Without, they are left out and it says so
   syscallflow sched --json > r.json; syscallflow sched --replay r.json`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{fmt.Errorf("sched takes flags only, not %q", args[0])}
+				return cli.Usage(fmt.Errorf("sched takes flags only, not %q", args[0]))
 			}
 			return nil
 		},
@@ -80,7 +81,7 @@ The ways turns and least need CAP_BPF. Without, they are left out and it says so
 func (o *schedOptions) run(cmd *cobra.Command) error {
 	style, err := terminal.ForWriter(os.Stdout, o.colour, o.ascii)
 	if err != nil {
-		return usageError{err}
+		return cli.Usage(err)
 	}
 	if err := writable(o.html); err != nil {
 		return err
@@ -107,7 +108,7 @@ func (o *schedOptions) report(ctx context.Context) (*sched.Report, error) {
 	}
 	c, err := o.config()
 	if err != nil {
-		return nil, usageError{err}
+		return nil, cli.Usage(err)
 	}
 	if ctx == nil {
 		ctx = context.Background()

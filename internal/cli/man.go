@@ -1,5 +1,4 @@
-// Package manual has commands write their own manual pages.
-package manual
+package cli
 
 import (
 	"errors"
@@ -10,16 +9,16 @@ import (
 	"github.com/spf13/cobra/doc"
 )
 
-// Command is "man DIRECTORY", for those who make packages: it writes a page for each
-// command of the tree that it is put into. usage makes the error of a wrong call.
-func Command(usage func(error) error) *cobra.Command {
+// newMan is "man DIRECTORY", for those who make packages: it writes a page for each
+// command of the tree.
+func newMan() *cobra.Command {
 	return &cobra.Command{
 		Use:    "man DIRECTORY",
 		Short:  "Write the manual pages into a directory",
 		Hidden: true,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usage(errors.New("man needs a directory to write into"))
+				return Usage(errors.New("man needs a directory to write into"))
 			}
 			return nil
 		},
