@@ -32,9 +32,6 @@ func Status(text string) string {
 	}, text)
 }
 
-// MainPID is the line for a service whose process isn't the one that was started.
-func MainPID(pid int) string { return "MAINPID=" + strconv.Itoa(pid) }
-
 // Reloading is what Type=notify-reload wants at the beginning of a reload; Ready
 // ends it. The time is that of the call: systemd compares it with when it asked.
 func Reloading() string {

@@ -100,12 +100,12 @@ func TestPath(t *testing.T) {
 	}
 	defer s.Close()
 	n := notifier(t, path)
-	if err := n.Send(Stopping, Status("two\nlines"), MainPID(7)); err != nil {
+	if err := n.Send(Stopping, Status("two\nlines")); err != nil {
 		t.Fatal(err)
 	}
 	p := make([]byte, 100)
 	k, err := s.Read(p)
-	if got := string(p[:k]); err != nil || got != "STOPPING=1\nSTATUS=two lines\nMAINPID=7" {
+	if got := string(p[:k]); err != nil || got != "STOPPING=1\nSTATUS=two lines" {
 		t.Errorf("it hears %q, %v", got, err)
 	}
 	s.Close()

@@ -2,8 +2,6 @@ package export
 
 import (
 	"bytes"
-	"flag"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -14,9 +12,8 @@ import (
 
 	"onconn/backlog"
 	"onconn/cmd/backlogprobe/internal/survey"
+	"onconn/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write testdata anew")
 
 // scrape is the text of one scrape, checked pedantically.
 func scrape(t *testing.T, c *Collector) string {
@@ -55,29 +52,12 @@ func want(t *testing.T, text string, values map[string]string) {
 	}
 }
 
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := "testdata/" + name
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("not as %s has it:\n%s", path, got)
-	}
-}
-
 func TestAllMetrics(t *testing.T) {
-	golden(t, "folded.txt", scrape(t, New(&script{reports: []*survey.Report{report(full(), group())}}, false)))
+	golden.Check(t, "folded.txt", scrape(t, New(&script{reports: []*survey.Report{report(full(), group())}}, false)))
 	var rows []survey.Row
 	rows = append(rows, full())
 	rows = append(rows, group().Members...)
-	golden(t, "per-socket.txt", scrape(t, New(&script{reports: []*survey.Report{report(rows...)}}, true)))
+	golden.Check(t, "per-socket.txt", scrape(t, New(&script{reports: []*survey.Report{report(rows...)}}, true)))
 }
 
 func TestNamesPassTheLinter(t *testing.T) {
@@ -247,7 +227,7 @@ func TestOnce(t *testing.T) {
 	if err := WriteOnce(&b, s, false, time.Second); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "once.txt", b.String())
+	golden.Check(t, "once.txt", b.String())
 	if len(s.looks) != 1 || s.looks[0] != time.Second {
 		t.Errorf("the looks took %v", s.looks)
 	}

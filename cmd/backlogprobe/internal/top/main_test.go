@@ -1,7 +1,6 @@
 package top
 
 import (
-	"flag"
 	"os"
 	"strings"
 	"testing"
@@ -12,10 +11,9 @@ import (
 
 	"onconn/backlog"
 	"onconn/cmd/backlogprobe/internal/survey"
+	"onconn/internal/golden"
 	"onconn/internal/terminal"
 )
-
-var update = flag.Bool("update", false, "write testdata anew")
 
 // In a child, the test binary is top on its standard input and output.
 func TestMain(m *testing.M) {
@@ -147,21 +145,9 @@ func press(m model, keys ...string) model {
 
 func screen(m model) string { return strings.Join(m.screen(), "\n") + "\n" }
 
-func golden(t *testing.T, name string, m model) {
+func looks(t *testing.T, name string, m model) {
 	t.Helper()
-	got, path := screen(m), "testdata/"+name
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("not as %s has it:\n%s", path, got)
-	}
+	golden.Check(t, name, screen(m))
 	fits(t, name, m)
 }
 

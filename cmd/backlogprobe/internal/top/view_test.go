@@ -35,7 +35,7 @@ func TestScreens(t *testing.T) {
 		"start.txt":         newModel(terminal.Style{Width: 80}, ":8080", nil),
 		"error.txt":         feed(shown(made()), lookMsg{err: errors.New("open the network namespace blue: no such file or directory")}),
 	} {
-		t.Run(name, func(t *testing.T) { golden(t, name, m) })
+		t.Run(name, func(t *testing.T) { looks(t, name, m) })
 	}
 }
 

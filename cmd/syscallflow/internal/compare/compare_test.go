@@ -2,19 +2,15 @@ package compare
 
 import (
 	"bytes"
-	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
 
 	"onconn/cmd/syscallflow/internal/recording/recordingtest"
+	"onconn/internal/golden"
 	"onconn/internal/terminal"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -61,17 +57,7 @@ func TestWrite(t *testing.T) {
 			if style != (terminal.Style{Width: 80}) {
 				continue
 			}
-			golden := filepath.Join("testdata", pair[0]+"+"+pair[1]+".txt")
-			if *update {
-				if err := os.WriteFile(golden, out.Bytes(), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				continue
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil || string(want) != out.String() {
-				t.Errorf("%s: %v; -update writes it anew. Now it is:\n%s", golden, err, out.String())
-			}
+			golden.Check(t, pair[0]+"+"+pair[1]+".txt", out.String())
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"onconn/cmd/syscallflow/internal/recording/recordingtest"
 	"onconn/cmd/syscallflow/internal/story"
+	"onconn/internal/golden"
 	"onconn/internal/terminal"
 )
 
@@ -22,12 +23,12 @@ func text(t testing.TB, s *story.Story, style terminal.Style) string {
 func TestGolden(t *testing.T) {
 	for name, r := range recordingtest.All(t) {
 		s := story.Tell(r, story.Options{})
-		golden(t, name+".80.txt", text(t, s, terminal.Style{Width: 80}))
+		golden.Check(t, name+".80.txt", text(t, s, terminal.Style{Width: 80}))
 		if strings.HasPrefix(name, "real-") {
 			continue
 		}
-		golden(t, name+".ascii.txt", text(t, s, terminal.Style{Width: 80, ASCII: true}))
-		golden(t, name+".120.txt", text(t, s, terminal.Style{Width: 120}))
+		golden.Check(t, name+".ascii.txt", text(t, s, terminal.Style{Width: 80, ASCII: true}))
+		golden.Check(t, name+".120.txt", text(t, s, terminal.Style{Width: 120}))
 	}
 }
 

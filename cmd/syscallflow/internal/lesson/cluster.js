@@ -6,8 +6,11 @@ const [port, policy] = [Number(process.argv[2]), process.argv[3]];
 cluster.schedulingPolicy = policy === 'none' ? cluster.SCHED_NONE : cluster.SCHED_RR;
 
 if (cluster.isPrimary) {
-  cluster.fork();
-  cluster.fork();
+  // Both begin to listen together, however long they take to start.
+  const workers = [cluster.fork(), cluster.fork()];
+  let online = 0;
+  cluster.on('online', () => ++online === 2 && workers.forEach((worker) => worker.send('listen')));
 } else {
-  http.createServer((request, response) => response.end(`from ${process.pid}\n`)).listen(port, '127.0.0.1');
+  process.once('message', () =>
+    http.createServer((request, response) => response.end(`from ${process.pid}\n`)).listen(port, '127.0.0.1'));
 }

@@ -3,17 +3,13 @@ package lesson
 import (
 	"bytes"
 	"context"
-	"flag"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"onconn/cmd/syscallflow/internal/recording"
+	"onconn/internal/golden"
 	"onconn/internal/terminal"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // TestWrite has a lesson in which this machine isn't as the text says.
 func TestWrite(t *testing.T) {
@@ -39,31 +35,13 @@ func TestWrite(t *testing.T) {
 		if pauses != 3 {
 			t.Errorf("%d pauses", pauses)
 		}
-		golden(t, name, b.String())
+		golden.Check(t, name, b.String())
 	}
 	var b bytes.Buffer
 	if err := r.JSON(&b); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "differs.json", b.String())
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	name = filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatalf("%v: make it with -update, and read it", err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs; -update writes it anew. Now it is:\n%s", name, got)
-	}
+	golden.Check(t, "differs.json", b.String())
 }
 
 func TestNoSuchLesson(t *testing.T) {
