@@ -3,6 +3,7 @@ package recording
 import (
 	"errors"
 	"fmt"
+	"math"
 )
 
 // Limits of what Read takes, so that a file of a few kilobytes can't ask for more
@@ -10,7 +11,7 @@ import (
 const (
 	maxPID   = 1 << 22 // PID_MAX_LIMIT
 	maxTime  = Time(100 * 365 * 24 * 3600 * 1e9)
-	maxQueue = 1 << 31
+	maxQueue = math.MaxInt32
 	maxSize  = 1 << 40
 )
 
@@ -35,7 +36,7 @@ func (r *Recording) Check() error {
 			return fmt.Errorf("two sockets have the number %d", s.ID)
 		case s.From == s.ID || s.Pair == s.ID:
 			return fmt.Errorf("socket %d comes from itself", s.ID)
-		case s.Backlog < 0 || s.Backlog >= maxQueue || !possible(s.Made):
+		case s.Backlog < 0 || s.Backlog > maxQueue || !possible(s.Made):
 			return fmt.Errorf("socket %d has an impossible backlog or time", s.ID)
 		}
 		sockets[s.ID] = true
@@ -56,7 +57,7 @@ func (r *Recording) Check() error {
 		if !processes[c.PID] {
 			return fmt.Errorf("call %d is of the process %d, which is not there", i, c.PID)
 		}
-		if !possible(c.Begin) || !possible(c.End) || c.Size < 0 || c.Size > maxSize || c.TID < 0 || c.TID > maxPID {
+		if !possible(c.Begin) || !possible(c.End) || c.Size < 0 || int64(c.Size) > maxSize || c.TID < 0 || c.TID > maxPID {
 			return fmt.Errorf("call %d has an impossible time, thread or size", i)
 		}
 		for _, fd := range append([]FD{of(c.FD), of(c.New)}, c.Passed...) {
@@ -69,7 +70,7 @@ func (r *Recording) Check() error {
 		if err := known(p.Socket); err != nil {
 			return fmt.Errorf("packet %d: %w", i, err)
 		}
-		if !possible(p.Time) || p.Size < 0 || p.Size > maxSize {
+		if !possible(p.Time) || p.Size < 0 || int64(p.Size) > maxSize {
 			return fmt.Errorf("packet %d has an impossible time or size", i)
 		}
 	}
@@ -77,7 +78,7 @@ func (r *Recording) Check() error {
 		if err := known(d.Socket); err != nil {
 			return fmt.Errorf("depth %d: %w", i, err)
 		}
-		if !possible(d.Time) || d.Queue < 0 || d.Queue >= maxQueue || d.Limit < 0 || d.Limit >= maxQueue {
+		if !possible(d.Time) || d.Queue < 0 || d.Queue > maxQueue || d.Limit < 0 || d.Limit > maxQueue {
 			return fmt.Errorf("depth %d is impossible", i)
 		}
 	}
