@@ -1,5 +1,7 @@
 package accept
 
+import "onconn/sock"
+
 // serve accepts a burst from a source that is ready, and deals with the error
 // that ended it.
 func (l *Loop) serve(ls *Listener) {
@@ -21,11 +23,18 @@ func (l *Loop) serve(ls *Listener) {
 func (l *Loop) burst(ls *Listener) (n int, err error) {
 	ls.calling.Lock()
 	defer ls.calling.Unlock()
-	for range l.opts.Burst {
+	limit := l.opts.Burst
+	if l.slept && !ls.shared {
+		// It is likely to be alone, and asking epoll for more costs no more than
+		// an accept that finds nothing.
+		limit = 1
+	}
+	try := ls.listens && (limit == 1 || nonblocking(ls.fd))
+	for range limit {
 		if !ls.wanted() {
 			break
 		}
-		conn, peer, e := ls.src.Accept()
+		conn, peer, e := ls.accept(try)
 		if e != nil {
 			class := Classify(e)
 			if class == Retry {
@@ -45,6 +54,21 @@ func (l *Loop) burst(ls *Listener) (n int, err error) {
 		ls.afterBurst()
 	}
 	return n, err
+}
+
+// accept takes a connection. try: it can't block.
+func (ls *Listener) accept(try bool) (sock.FD, sock.Addr, error) {
+	if try {
+		return ls.fd.TryAccept()
+	}
+	return ls.src.Accept()
+}
+
+// nonblocking is asked before each burst, since whoever shares the socket may clear
+// O_NONBLOCK.
+func nonblocking(fd sock.FD) bool {
+	ok, err := fd.Nonblocking()
+	return ok && err == nil
 }
 
 // trouble deals with an error that accepting from ls, or putting it into the

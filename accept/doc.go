@@ -27,6 +27,14 @@
 //
 // # Waiting
 //
-// The loop waits in a blocking epoll_wait, not in the Go runtime's poller, which
-// a process whose CPUs are all busy asks only every 10 ms or so.
+// A loop whose process is quiet waits in the Go runtime's poller, and the process
+// sleeps as a whole. That poller is asked only every 10 ms or so when all CPUs of the
+// process are busy, so the loop measures now and then how late it wakes up, and waits
+// in epoll_wait, in a thread that the kernel wakes, as long as that is better. With a
+// source that is [Shared] it always does: that is where the kernel looks for the one
+// process to wake.
+//
+// Callbacks that only use [sock.FD.Recv] and [sock.FD.Send] with MSG_DONTWAIT and
+// [sock.FD.Close] keep it cheap: other system calls wake a thread of the runtime
+// that watches whether they block.
 package accept

@@ -21,6 +21,7 @@ type Listener struct {
 	onconnection func(sock.FD, sock.Addr)
 	afterBurst   func()
 	shared       bool
+	listens      bool // src is a listening socket
 
 	calling         sync.Mutex // held while the source is used and its callback runs
 	paused, removed atomic.Bool
@@ -66,6 +67,7 @@ func (l *Loop) Add(src sock.Source, onconnection func(conn sock.FD, peer sock.Ad
 		}
 	}
 	ls := &Listener{loop: l, src: src, fd: src.Descriptor(), onconnection: onconnection}
+	_, ls.listens = src.(sock.FD)
 	for _, o := range opts {
 		o(ls)
 	}
@@ -80,17 +82,21 @@ func (l *Loop) Add(src sock.Source, onconnection func(conn sock.FD, peer sock.Ad
 		return nil, fmt.Errorf("accept: adding descriptor %d: %w", ls.fd, err)
 	}
 	l.listeners[ls.tag] = ls
+	if ls.shared {
+		l.shared.Add(1)
+		l.poll.Wake() // to wait in the other way
+	}
 	return ls, nil
 }
 
 // checkNonblock refuses a blocking socket, whose accept would stop the loop for
 // good whenever another process was faster.
 func checkNonblock(fd sock.FD) error {
-	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	ok, err := fd.Nonblocking()
 	if err != nil {
 		return fmt.Errorf("accept: descriptor %d: %w", fd, err)
 	}
-	if flags&unix.O_NONBLOCK == 0 {
+	if !ok {
 		return fmt.Errorf("accept: descriptor %d is blocking; set O_NONBLOCK first", fd)
 	}
 	return nil
@@ -126,6 +132,9 @@ func (ls *Listener) Remove() {
 	}
 	ls.loop.mu.Lock()
 	defer ls.loop.mu.Unlock()
+	if ls.shared && ls.loop.listeners[ls.tag] == ls {
+		ls.loop.shared.Add(-1)
+	}
 	delete(ls.loop.listeners, ls.tag)
 	ls.settle()
 }
@@ -154,11 +163,11 @@ func (ls *Listener) settle() error {
 	// It fails only if the descriptor has been closed, which did the same.
 	ls.loop.poll.Del(ls.fd)
 	ls.armed = false
-	if fd, ok := ls.src.(sock.FD); ok && ls.shared {
+	if ls.listens && ls.shared {
 		// The one process that the kernel has woken for a connection may be
 		// this one. On a listening socket SHUT_WR ends nothing but wakes all
 		// who wait for it (inet_shutdown, unix_shutdown: sk_state_change).
-		fd.Shutdown(unix.SHUT_WR)
+		ls.fd.Shutdown(unix.SHUT_WR)
 	}
 	return nil
 }

@@ -40,13 +40,15 @@ type Options struct {
 // A Loop is one epoll instance and the sources it accepts from. See epoll(7).
 type Loop struct {
 	opts   Options
-	poll   *epoll.Poll
+	poll   *epoll.Adaptive
 	events [128]unix.EpollEvent
 	runner atomic.Uint64 // the goroutine in Run, 0 if none
 
 	accepted, exhausted, shed atomic.Int64
+	shared                    atomic.Int32 // listeners that are
 
 	// Of the goroutine in Run.
+	slept    bool    // for the events at hand
 	watches  []watch // indexed by descriptor
 	lastTag  int32   // of a watch
 	shortage shortage
@@ -59,8 +61,8 @@ type Loop struct {
 	posted    []func()
 }
 
-// New makes a loop. Its owner calls Close. It takes three descriptors: of
-// epoll, of an eventfd that wakes it, and of an eventfd in reserve. EMFILE,
+// New makes a loop. Its owner calls Close. It takes four descriptors: of
+// epoll, of an eventfd that wakes it, of a timerfd, and of an eventfd in reserve. EMFILE,
 // ENFILE: there are not as many.
 func New(opts Options) (*Loop, error) {
 	if opts.Burst < 0 {
@@ -75,7 +77,7 @@ func New(opts Options) (*Loop, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
 	}
-	poll, err := epoll.New()
+	poll, err := epoll.NewAdaptive()
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +124,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	}()
 
 	for ctx.Err() == nil {
-		n, err := l.poll.Wait(l.events[:], l.shortage.timeout())
+		n, err := l.wait()
 		if err != nil {
 			return err
 		}
@@ -135,6 +137,18 @@ func (l *Loop) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// wait waits for events. With a timeout, and for sources that the kernel shall wake
+// one process for, it does so in epoll_wait.
+func (l *Loop) wait() (n int, err error) {
+	timeout := l.shortage.timeout()
+	if timeout >= 0 || l.shared.Load() > 0 {
+		l.slept = true
+		return l.poll.Poll.Wait(l.events[:], timeout)
+	}
+	n, l.slept, err = l.poll.Wait(l.events[:])
+	return n, err
 }
 
 // dispatch gives an event to the listener or the watch that its tag names. Both

@@ -151,8 +151,7 @@ func (l *Loop) logShed(n int) {
 // shed closes up to shedBurst connections that wait. It leaves alone sources
 // other than listening sockets: who fills a queue can take back what is in it.
 func (ls *Listener) shed() (n int) {
-	fd, ok := ls.src.(sock.FD)
-	if !ok {
+	if !ls.listens {
 		return 0
 	}
 	ls.calling.Lock()
@@ -161,7 +160,7 @@ func (ls *Listener) shed() (n int) {
 		if !ls.wanted() {
 			break
 		}
-		conn, _, err := fd.Accept()
+		conn, _, err := ls.fd.Accept()
 		if err != nil {
 			break
 		}

@@ -156,7 +156,16 @@ func (fd FD) Shutdown(how int) error {
 // Close gives the descriptor back to the kernel; it is gone even when an error
 // is returned, so it is never retried. See close(2).
 func (fd FD) Close() error {
-	return os.NewSyscallError("close", unix.Close(int(fd)))
+	var errno unix.Errno
+	if fd.closesAtOnce() {
+		_, _, errno = unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
+	} else {
+		_, _, errno = unix.Syscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
+	}
+	if errno != 0 {
+		return os.NewSyscallError("close", errno)
+	}
+	return nil
 }
 
 // Dup returns another descriptor, close-on-exec, for the same open file
@@ -218,10 +227,45 @@ func (fd FD) Write(p []byte) (n int, err error) {
 	}
 }
 
+// Recv is recv(2). With unix.MSG_DONTWAIT it doesn't wait even if the socket is a
+// blocking one, and costs less than Read: a call that can't block isn't announced to
+// the Go scheduler. n == 0 with a nil error is the end of the stream.
+func (fd FD) Recv(p []byte, flags int) (int, error) {
+	return fd.transfer(unix.SYS_RECVFROM, p, flags, "recv", errRecvAgain)
+}
+
+// Send is send(2), with MSG_NOSIGNAL; it may send less than p. With
+// unix.MSG_DONTWAIT it is what Recv is to Read.
+func (fd FD) Send(p []byte, flags int) (int, error) {
+	return fd.transfer(unix.SYS_SENDTO, p, flags|unix.MSG_NOSIGNAL, "send", errSendAgain)
+}
+
+func (fd FD) transfer(trap uintptr, p []byte, flags int, call string, again error) (int, error) {
+	size := uintptr(len(p))
+	for {
+		var n uintptr
+		var errno unix.Errno
+		if flags&unix.MSG_DONTWAIT != 0 {
+			n, _, errno = unix.RawSyscall6(trap, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), size, uintptr(flags), 0, 0)
+		} else {
+			n, _, errno = unix.Syscall6(trap, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), size, uintptr(flags), 0, 0)
+		}
+		switch errno {
+		case 0:
+			return int(n), nil
+		case unix.EINTR:
+			continue
+		}
+		return 0, wouldBlock(again, call, errno)
+	}
+}
+
 // EAGAIN is the ordinary end of a burst, so it is made once.
 var (
 	errReadAgain   = os.NewSyscallError("read", unix.EAGAIN)
 	errWriteAgain  = os.NewSyscallError("write", unix.EAGAIN)
+	errRecvAgain   = os.NewSyscallError("recv", unix.EAGAIN)
+	errSendAgain   = os.NewSyscallError("send", unix.EAGAIN)
 	errAcceptAgain = os.NewSyscallError("accept4", unix.EAGAIN)
 )
 

@@ -86,6 +86,11 @@ func (p *Poll) Wait(events []unix.EpollEvent, timeout time.Duration) (int, error
 	if err != nil {
 		return 0, os.NewSyscallError("epoll_wait", err)
 	}
+	return p.strip(events, n), nil
+}
+
+// strip takes the wake-up out of events.
+func (p *Poll) strip(events []unix.EpollEvent, n int) int {
 	for i := range n {
 		if sock.FD(events[i].Fd) == p.wake {
 			n--
@@ -93,7 +98,7 @@ func (p *Poll) Wait(events []unix.EpollEvent, timeout time.Duration) (int, error
 			break
 		}
 	}
-	return n, nil
+	return n
 }
 
 // one is what a wake-up adds to the counter of eventfd(2), which has 64 bits and
