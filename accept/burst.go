@@ -29,7 +29,7 @@ func (l *Loop) burst(ls *Listener) (n int, err error) {
 		// an accept that finds nothing.
 		limit = 1
 	}
-	try := ls.listens && (limit == 1 || nonblocking(ls.fd))
+	try := ls.listens && ls.wanted() && (limit == 1 || nonblocking(ls.fd))
 	for range limit {
 		if !ls.wanted() {
 			break

@@ -46,11 +46,13 @@ type Loop struct {
 
 	accepted, exhausted, shed atomic.Int64
 	shared                    atomic.Int32 // listeners that are
+	havePosted                atomic.Bool
 
 	// Of the goroutine in Run.
-	slept    bool    // for the events at hand
-	watches  []watch // indexed by descriptor
-	lastTag  int32   // of a watch
+	slept    bool      // for the events at hand
+	last     *Listener // that had an event
+	watches  []watch   // indexed by descriptor
+	lastTag  int32     // of a watch
 	shortage shortage
 	spare    []func() // memory for posted
 
@@ -112,8 +114,11 @@ func (l *Loop) Run(ctx context.Context) error {
 		return errors.New("accept: Run of a closed loop")
 	}
 
+	var done atomic.Bool // ctx.Err takes a lock
+	done.Store(ctx.Err() != nil)
 	woken := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
+		done.Store(true)
 		l.poll.Wake()
 		close(woken)
 	})
@@ -123,7 +128,7 @@ func (l *Loop) Run(ctx context.Context) error {
 		}
 	}()
 
-	for ctx.Err() == nil {
+	for !done.Load() {
 		n, err := l.wait()
 		if err != nil {
 			return err
@@ -158,11 +163,13 @@ func (l *Loop) dispatch(e *unix.EpollEvent) {
 		l.ready(sock.FD(e.Fd), e.Pad, e.Events)
 		return
 	}
-	l.mu.Lock()
-	ls := l.listeners[e.Pad]
-	l.mu.Unlock()
-	if ls != nil {
-		l.serve(ls)
+	if l.last == nil || l.last.tag != e.Pad {
+		l.mu.Lock()
+		l.last = l.listeners[e.Pad]
+		l.mu.Unlock()
+	}
+	if l.last != nil {
+		l.serve(l.last)
 	}
 }
 
@@ -180,13 +187,18 @@ func (l *Loop) postLocked(f func()) {
 		return
 	}
 	l.posted = append(l.posted, f)
+	l.havePosted.Store(true)
 	if len(l.posted) == 1 {
 		l.poll.Wake()
 	}
 }
 
 func (l *Loop) runPosted() {
+	if !l.havePosted.Load() {
+		return
+	}
 	l.mu.Lock()
+	l.havePosted.Store(false)
 	fs := l.posted
 	l.posted = l.spare[:0]
 	l.mu.Unlock()
