@@ -1,0 +1,35 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"net"
+
+	"onconn/listen"
+)
+
+// A listenFunc is net.Listen or listen.Listen.
+type listenFunc func(network, address string) (net.Listener, error)
+
+func ours(network, address string) (net.Listener, error) { return listen.Listen(network, address) }
+
+// closing accepts and closes, on one goroutine.
+func closing(open listenFunc) server {
+	return func(ctx context.Context, addr string, _ int) error {
+		ln, err := open("tcp", addr)
+		if err != nil {
+			return err
+		}
+		defer context.AfterFunc(ctx, func() { ln.Close() })()
+		for {
+			conn, err := ln.Accept()
+			if errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			conn.Close()
+		}
+	}
+}
