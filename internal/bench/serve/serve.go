@@ -26,6 +26,8 @@ var servers = map[string]server{
 	"loop-http":    loopHTTP,
 	"listen-close": closing(ours),
 	"net-close":    closing(net.Listen),
+	"listen-hold":  holding(ours),
+	"net-hold":     holding(net.Listen),
 
 	"listen-nethttp": netHTTP(ours),
 	"net-nethttp":    netHTTP(net.Listen),
