@@ -45,11 +45,14 @@ func own(name string) func(context.Context, string) (Command, error) {
 	}
 }
 
-// tool finds a program, or says which of Debian's packages has it.
+// ErrMissing is what an error of Get is that says what this machine lacks.
+var ErrMissing = errors.New("missing")
+
+// tool finds a program, or says which of Debian's packages have it.
 func tool(name, debian string) (string, error) {
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return "", fmt.Errorf("needs %s: apt-get install %s", name, debian)
+		return "", fmt.Errorf("%w: %s: apt-get install %s", ErrMissing, name, debian)
 	}
 	return path, nil
 }
@@ -67,7 +70,7 @@ func source(name string) (string, error) {
 			return path, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("no testdata/peers/%s: run it in onconn's source tree", name)
+			return "", fmt.Errorf("%w: testdata/peers/%s: run it in onconn's source tree", ErrMissing, name)
 		}
 		dir = filepath.Dir(dir)
 	}

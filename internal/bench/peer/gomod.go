@@ -2,9 +2,11 @@ package peer
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 )
 
 // inGo is a program of testdata/peers/gomod, a module of its own: what it requires, the
@@ -21,9 +23,15 @@ func inGo(name string, args ...string) func(context.Context, string) (Command, e
 			if err != nil {
 				return nil, err
 			}
-			cmd := exec.CommandContext(ctx, compiler, "build", "-o", program, "./"+name)
-			cmd.Dir = module
-			if err := run(cmd); err != nil {
+			download := exec.CommandContext(ctx, compiler, "mod", "download")
+			download.Dir = module
+			if err := run(download); err != nil {
+				said, _, _ := strings.Cut(err.Error(), "\n")
+				return nil, fmt.Errorf("%w: modules: %s", ErrMissing, said)
+			}
+			build := exec.CommandContext(ctx, compiler, "build", "-o", program, "./"+name)
+			build.Dir = module
+			if err := run(build); err != nil {
 				return nil, err
 			}
 		}

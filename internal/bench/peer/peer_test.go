@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -50,9 +51,10 @@ func TestPeers(t *testing.T) {
 			testleak.FDs(t)
 			testleak.Zombies(t)
 			command, err := p.Get(t.Context(), dir)
-			if err != nil {
+			if errors.Is(err, peer.ErrMissing) {
 				t.Skip(err)
 			}
+			check(t, err)
 			addr := start(t, command)
 			switch p.Work {
 			case peer.Close:
@@ -70,6 +72,49 @@ func TestPeers(t *testing.T) {
 				t.Errorf("unknown work %q", p.Work)
 			}
 		})
+	}
+}
+
+// TestMissing: without tools a peer says what to install, or where to run.
+func TestMissing(t *testing.T) {
+	for _, lack := range []func(){
+		func() { t.Setenv("PATH", "") },
+		func() { t.Chdir(t.TempDir()) },
+	} {
+		lack()
+		ours, missing := 0, 0
+		for _, p := range peer.All() {
+			_, err := p.Get(t.Context(), t.TempDir())
+			switch {
+			case err == nil:
+				ours++
+			case errors.Is(err, peer.ErrMissing) && !strings.Contains(err.Error(), "\n"):
+				missing++
+			default:
+				t.Errorf("%s: %v", p.Name, err)
+			}
+		}
+		if ours == 0 || missing == 0 {
+			t.Errorf("%d servers can be had, %d are missing", ours, missing)
+		}
+	}
+}
+
+// TestWarnings: the C servers compile without any.
+func TestWarnings(t *testing.T) {
+	cc, err := exec.LookPath("cc")
+	if err != nil {
+		t.Skip("needs cc: apt-get install gcc libc6-dev")
+	}
+	files, err := filepath.Glob("../../../testdata/peers/*.c")
+	if len(files) == 0 {
+		t.Fatal("no C servers", err)
+	}
+	for _, file := range files {
+		out, err := exec.Command(cc, "-O2", "-Wall", "-Wextra", "-Werror", "-c", "-o", os.DevNull, file).CombinedOutput()
+		if err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
 	}
 }
 

@@ -143,5 +143,7 @@ func parseCalls(t *testing.T, s string) calls {
 	return c
 }
 
-// otherNames are those of other architectures, for what amd64 calls so.
-var otherNames = map[string]string{"epoll_wait": "epoll_pwait", "prlimit64": "getrlimit"}
+// otherNames are those of the same work elsewhere: on other architectures, and with flags.
+var otherNames = map[string]string{
+	"epoll_wait": "epoll_pwait", "prlimit64": "getrlimit", "newfstatat": "fstat", "recvfrom": "read", "sendto": "write",
+}

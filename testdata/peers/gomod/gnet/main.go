@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/panjf2000/gnet/v2"
+	"github.com/panjf2000/gnet/v2/pkg/logging"
 )
 
 type closing struct{ gnet.BuiltinEventEngine }
@@ -52,7 +53,8 @@ func main() {
 	if os.Args[3] == "close" {
 		handler = &closing{}
 	}
-	err = gnet.Run(handler, "tcp://"+os.Args[1], gnet.WithNumEventLoop(loops), gnet.WithReusePort(true))
+	err = gnet.Run(handler, "tcp://"+os.Args[1], gnet.WithNumEventLoop(loops), gnet.WithReusePort(true),
+		gnet.WithLogLevel(logging.ErrorLevel))
 	if err != nil {
 		log.Fatal(err)
 	}
