@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"os/exec"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// split gives servers and clients their CPUs.
+func split(how string) (servers, clients unix.CPUSet, err error) {
+	var all unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		return servers, clients, err
+	}
+	switch how {
+	case "all":
+		return all, all, nil
+	case "split":
+	default:
+		return servers, clients, fmt.Errorf("--cpus is split or all, not %q", how)
+	}
+	half := (all.Count() + 1) / 2
+	for cpu, n := 0, 0; n < all.Count(); cpu++ {
+		if !all.IsSet(cpu) {
+			continue
+		}
+		if n < half {
+			servers.Set(cpu)
+		} else {
+			clients.Set(cpu)
+		}
+		n++
+	}
+	if clients.Count() == 0 { // there is but one
+		clients = all
+	}
+	return servers, clients, nil
+}
+
+// machine says on what the figures were measured.
+func machine(cpus string, rounds int) string {
+	var u unix.Utsname
+	unix.Uname(&u)
+	commit := "unknown"
+	if b, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range b.Settings {
+			if s.Key == "vcs.revision" {
+				commit = s.Value[:min(7, len(s.Value))]
+			}
+		}
+	}
+	pinned := "servers on one half of them, the client on the other"
+	if cpus == "all" {
+		pinned = "servers and client on all of them"
+	}
+	parts := []string{
+		time.Now().UTC().Format("2 January 2006"), "commit " + commit,
+		fmt.Sprintf("%d CPUs, %s", runtime.NumCPU(), pinned),
+		"Linux " + unix.ByteSliceToString(u.Release[:]), runtime.Version(),
+		fmt.Sprintf("%d windows of each server in a run", rounds),
+	}
+	for _, tool := range [][]string{{"node", "--version"}, {"nginx", "-v"}, {"cc", "--version"}} {
+		if out, err := exec.Command(tool[0], tool[1:]...).CombinedOutput(); err == nil {
+			first, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+			parts = append(parts, strings.TrimPrefix(tool[0]+" "+first, "nginx nginx version: "))
+		}
+	}
+	return strings.Join(parts, "; ") + "."
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"onconn/internal/bench/clock"
+	"onconn/internal/bench/load"
+)
+
+// A Window is what one server did under the load for a moment.
+type Window struct {
+	Server    string
+	Round     int
+	Done      int
+	Failed    map[string]int
+	PerSecond float64
+	CPU       float64 // of all its processes, µs for a connection or request
+	P50, P99  time.Duration
+	// Noise is the CPU time that neither the server nor the client had, and Stolen what
+	// the host took from this machine, as shares of one CPU.
+	Noise, Stolen float64
+}
+
+// Noisy is the noise above which a window is measured again.
+const noisy = 0.2
+
+// measure runs the load against one server once. Two looks at /proc/stat differ by a
+// tick for each CPU even if nothing else runs.
+func measure(ctx context.Context, s *server, cfg load.Config, cpus unix.CPUSet) (w Window, err error) {
+	cfg.Addr = s.addr
+	arg, err := json.Marshal(cfg)
+	if err != nil {
+		return w, err
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return w, err
+	}
+	pids := clock.Tree(s.cmd.Process.Pid)
+	before, err := clock.CPU(pids)
+	if err != nil {
+		return w, fmt.Errorf("%s has ended: %w\n%s", s.peer.Name, err, s.log)
+	}
+	machine, err := clock.Now()
+	if err != nil {
+		return w, err
+	}
+	began := time.Now()
+	cmd := exec.Command(program, "load", string(arg))
+	var out, said tail
+	result := new(load.Result)
+	pipe, err := cmd.StdoutPipe()
+	if err != nil {
+		return w, err
+	}
+	cmd.Stderr = &said
+	if err := startOn(cmd, cpus); err != nil {
+		return w, err
+	}
+	defer context.AfterFunc(ctx, func() { cmd.Process.Kill() })()
+	decodeErr := json.NewDecoder(pipe).Decode(result)
+	if err := errors.Join(cmd.Wait(), decodeErr, ctx.Err()); err != nil {
+		return w, fmt.Errorf("the client: %w %s%s", err, &out, &said)
+	}
+	took := time.Since(began)
+	later, err := clock.Now()
+	if err != nil {
+		return w, err
+	}
+	after, err := clock.CPU(pids)
+	if err != nil || !slices.Equal(pids, clock.Tree(s.cmd.Process.Pid)) {
+		return w, fmt.Errorf("%s: its processes changed in a window: %w\n%s", s.peer.Name, err, s.log)
+	}
+	client := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	others := later.Busy - machine.Busy - (after - before) - client
+	return Window{
+		Server:    s.peer.Name,
+		Done:      result.Done,
+		Failed:    result.Failed,
+		PerSecond: float64(result.Done) / result.Elapsed.Seconds(),
+		CPU:       float64((after - before).Nanoseconds()) / 1e3 / float64(max(result.Done, 1)),
+		P50:       result.Latency.Quantile(0.5),
+		P99:       result.Latency.Quantile(0.99),
+		Noise:     max(0, others.Seconds()/took.Seconds()),
+		Stolen:    (later.Stolen - machine.Stolen).Seconds() / took.Seconds(),
+	}, nil
+}
+
+// quiet measures until a window has little noise, three times at most, and gives the
+// quietest.
+func quiet(ctx context.Context, s *server, cfg load.Config, cpus unix.CPUSet) (best Window, err error) {
+	for i := range 3 {
+		w, err := measure(ctx, s, cfg, cpus)
+		if err != nil {
+			return w, err
+		}
+		if i == 0 || w.Noise+w.Stolen < best.Noise+best.Stolen {
+			best = w
+		}
+		if best.Noise+best.Stolen < noisy {
+			break
+		}
+	}
+	return best, nil
+}
