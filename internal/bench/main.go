@@ -31,6 +31,7 @@ func main() {
 	if len(os.Args) > 1 {
 		switch os.Args[1] { // what this program starts itself as
 		case "serve":
+			runtime.UnlockOSThread() // a goroutine that owns a thread is woken by two more switches
 			os.Exit(serve.Main(os.Args[2:]))
 		case "load", "hold":
 			os.Exit(client(os.Args[1], os.Args[2:]))

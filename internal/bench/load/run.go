@@ -78,7 +78,7 @@ func (c *client) openTimer() error {
 	if err := unix.TimerfdSettime(fd, 0, &unix.ItimerSpec{Interval: every, Value: every}, nil); err != nil {
 		return os.NewSyscallError("timerfd_settime", err)
 	}
-	return c.poll.Add(c.timer, unix.EPOLLIN|unix.EPOLLET) // so it needn't be read
+	return c.poll.Add(c.timer, unix.EPOLLIN)
 }
 
 func (c *client) run() error {
@@ -113,6 +113,9 @@ func (c *client) run() error {
 		for _, e := range events[:n] {
 			if fd := sock.FD(e.Fd); fd != c.timer {
 				c.ready(fd)
+			} else {
+				var ticks [8]byte
+				fd.Read(ticks[:]) // it goes on when it has been read
 			}
 		}
 	}
