@@ -21,10 +21,10 @@ type watch struct {
 // and EPOLLHUP always are among them), until Unwatch. Watching again changes
 // events and f. One f can serve all connections.
 //
-// The loop never closes fd: its owner calls Unwatch and then closes it, or hands
-// it on. Without Unwatch a duplicate that is still open, here or in another
-// process, would go on waking the loop. A connection that is given the number of
-// one just closed isn't told of the other's events.
+// The loop never closes fd: its owner does, which ends the watch too. Before it is
+// handed on, or closed while a duplicate is open, here or in another process, call
+// Unwatch: the duplicate would go on waking the loop. A connection that is given the
+// number of one just closed isn't told of the other's events.
 //
 // Watch and Unwatch belong to the loop's goroutine: call them from callbacks,
 // through [Loop.Post], or while the loop doesn't run.

@@ -54,14 +54,15 @@ func (b *batch) send(s sock.FD, rs []Record) (int, error) {
 		b.records[i].encode(r.Peer)
 		b.control[i].fd = int32(r.FD)
 	}
+	// It can't block, so the Go scheduler needn't know: see sock.FD.Recv.
 	const flags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
 	for {
 		call, sent, errno := "sendmsg", uintptr(1), unix.Errno(0)
 		if n == 1 {
-			_, _, errno = unix.Syscall(unix.SYS_SENDMSG, uintptr(s), uintptr(unsafe.Pointer(&b.msgs[0].Hdr)), flags)
+			_, _, errno = unix.RawSyscall(unix.SYS_SENDMSG, uintptr(s), uintptr(unsafe.Pointer(&b.msgs[0].Hdr)), flags)
 		} else {
 			call = "sendmmsg"
-			sent, _, errno = unix.Syscall6(unix.SYS_SENDMMSG, uintptr(s),
+			sent, _, errno = unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(s),
 				uintptr(unsafe.Pointer(&b.msgs)), uintptr(n), flags, 0, 0)
 		}
 		switch errno {

@@ -44,8 +44,13 @@ func recvmsg(fd sock.FD, p, control []byte, how int) (n, nc, flags int, err erro
 	msg.SetIovlen(1)
 	for ended := false; ; {
 		msg.SetControllen(len(control))
-		n, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&msg)),
-			uintptr(how|unix.MSG_CMSG_CLOEXEC))
+		var n uintptr
+		var errno unix.Errno
+		if flags := uintptr(how | unix.MSG_CMSG_CLOEXEC); how&unix.MSG_DONTWAIT != 0 { // it can't block, so the Go scheduler needn't know
+			n, _, errno = unix.RawSyscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&msg)), flags)
+		} else {
+			n, _, errno = unix.Syscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&msg)), flags)
+		}
 		switch errno {
 		case 0:
 			if n == 0 && msg.Controllen == 0 && msg.Flags&unix.MSG_CTRUNC == 0 && !ended {

@@ -155,9 +155,16 @@ func (fd FD) Shutdown(how int) error {
 
 // Close gives the descriptor back to the kernel; it is gone even when an error
 // is returned, so it is never retried. See close(2).
-func (fd FD) Close() error {
+func (fd FD) Close() error { return fd.close(fd.closesAtOnce()) }
+
+// CloseNow is Close without its question to the kernel whether the socket has
+// SO_LINGER. The caller knows that it has not: its close might hold up all of the
+// program.
+func (fd FD) CloseNow() error { return fd.close(true) }
+
+func (fd FD) close(atOnce bool) error {
 	var errno unix.Errno
-	if fd.closesAtOnce() {
+	if atOnce {
 		_, _, errno = unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
 	} else {
 		_, _, errno = unix.Syscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)

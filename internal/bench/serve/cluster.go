@@ -52,7 +52,7 @@ func answering(ln net.Listener) error {
 			return err
 		}
 		if p.serve(conn) == over {
-			conn.Close()
+			conn.CloseNow()
 		} else {
 			loop.Post(func() { waiting.onconnection(conn, peer) })
 		}

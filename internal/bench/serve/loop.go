@@ -39,7 +39,7 @@ func acceptFrom(ctx context.Context, src sock.Source, onconnection func(*accept.
 
 func loopClose(ctx context.Context, addr string, _ int) error {
 	return onLoop(ctx, addr, func(*accept.Loop) func(sock.FD, sock.Addr) {
-		return func(conn sock.FD, _ sock.Addr) { conn.Close() }
+		return func(conn sock.FD, _ sock.Addr) { conn.CloseNow() }
 	})
 }
 

@@ -39,7 +39,7 @@ const (
 
 // serve answers the request that is there, if one is.
 func (p *page) serve(conn sock.FD) outcome {
-	n, err := conn.Read(p.request[:])
+	n, err := conn.Recv(p.request[:], unix.MSG_DONTWAIT)
 	if err != nil {
 		if accept.Classify(err) == accept.Again {
 			return waits
@@ -51,10 +51,10 @@ func (p *page) serve(conn sock.FD) outcome {
 		return over
 	}
 	if bytes.Contains(request, closeIt) {
-		conn.Write(lastAnswer)
+		conn.Send(lastAnswer, unix.MSG_DONTWAIT)
 		return over
 	}
-	if n, err := conn.Write(answer); err != nil || n < len(answer) {
+	if n, err := conn.Send(answer, unix.MSG_DONTWAIT); err != nil || n < len(answer) {
 		return over
 	}
 	return answered
@@ -71,8 +71,7 @@ func newWeb(loop *accept.Loop) *web {
 	w := &web{loop: loop}
 	w.ready = func(conn sock.FD, _ uint32) {
 		if w.serve(conn) == over {
-			loop.Unwatch(conn)
-			conn.Close()
+			conn.CloseNow() // the only descriptor: that ends the watch too
 		}
 	}
 	return w
@@ -82,6 +81,6 @@ func newWeb(loop *accept.Loop) *web {
 // epoll_ctl.
 func (w *web) onconnection(conn sock.FD, _ sock.Addr) {
 	if w.serve(conn) == over || w.loop.Watch(conn, unix.EPOLLIN, w.ready) != nil {
-		conn.Close()
+		conn.CloseNow()
 	}
 }
