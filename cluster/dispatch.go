@@ -260,7 +260,7 @@ func (d *dispatcher) place(r fdpass.Record) bool {
 			}
 			s.sent++
 			d.watch()
-			r.FD.Close() // the one in the queue keeps the connection
+			r.FD.CloseNow() // the one in the queue keeps the connection
 			return true
 		}
 		d.refused(s, err)

@@ -65,7 +65,7 @@ func roundRobin(queues []*fdpass.Queue) func(sock.FD, sock.Addr) {
 				break
 			}
 		} // with no room anywhere it is cut off
-		conn.Close()
+		conn.CloseNow()
 	}
 }
 
