@@ -138,7 +138,7 @@ func (q *Queue) rlock() error {
 
 func ioctl(s sock.FD, request uintptr) (int, error) {
 	var v int32
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(s), request, uintptr(unsafe.Pointer(&v)))
+	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(s), request, uintptr(unsafe.Pointer(&v)))
 	if errno != 0 {
 		return 0, os.NewSyscallError("ioctl", errno)
 	}

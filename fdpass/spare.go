@@ -68,8 +68,7 @@ func descriptorTable() int {
 	default:
 		fd = cannotCount
 	}
-	var st unix.Stat_t
-	if fd >= 0 && (unix.Fstat(fd, &st) != nil || st.Size == 0) {
+	if n, ok := sizeOf(fd); fd >= 0 && (!ok || n == 0) {
 		unix.Close(fd)
 		fd = cannotCount
 	}
@@ -86,12 +85,19 @@ func openCount() (int, bool) {
 	if fd < 0 {
 		return 0, false
 	}
-	var st unix.Stat_t
-	// x/sys's Fstat is announced to the Go scheduler: see sock.FD.Recv.
-	if _, _, errno := unix.RawSyscall(unix.SYS_FSTAT, uintptr(fd), uintptr(unsafe.Pointer(&st)), 0); errno != 0 {
-		return 0, false
-	}
-	return int(st.Size), true
+	return sizeOf(fd)
+}
+
+// sizeOf is fstat(2) by statx(2), whose result is the same on all architectures, so
+// that RawSyscall does: /proc never waits for a disk.
+func sizeOf(fd int) (int, bool) {
+	var (
+		st   unix.Statx_t
+		path [1]byte
+	)
+	_, _, errno := unix.RawSyscall6(unix.SYS_STATX, uintptr(fd), uintptr(unsafe.Pointer(&path)),
+		unix.AT_EMPTY_PATH, unix.STATX_SIZE, uintptr(unsafe.Pointer(&st)), 0)
+	return int(st.Size), errno == 0
 }
 
 // spareByTaking finds out by taking up to n descriptors, which are closed again.

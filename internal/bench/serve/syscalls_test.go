@@ -146,5 +146,5 @@ func parseCalls(t *testing.T, s string) calls {
 
 // otherNames are those of the same work elsewhere: on other architectures, and with flags.
 var otherNames = map[string]string{
-	"epoll_wait": "epoll_pwait", "prlimit64": "getrlimit", "newfstatat": "fstat", "recvfrom": "read", "sendto": "write",
+	"epoll_wait": "epoll_pwait", "prlimit64": "getrlimit", "newfstatat": "fstat", "statx": "fstat", "recvfrom": "read", "sendto": "write",
 }
