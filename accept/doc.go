@@ -29,10 +29,11 @@
 //
 // A loop whose process is quiet waits in the Go runtime's poller, and the process
 // sleeps as a whole. That poller is asked only every 10 ms or so when all CPUs of the
-// process are busy, so the loop measures now and then how late it wakes up, and waits
-// in epoll_wait, in a thread that the kernel wakes, as long as that is better. With a
-// source that is [Shared] it always does: that is where the kernel looks for the one
-// process to wake.
+// process are busy. So when it is woken, but every 10 ms at most, the loop asks
+// runtime/metrics whether more goroutines run or could run than there are Ps. If so
+// it waits in epoll_wait, in a thread that the kernel wakes, until it wasn't so for a
+// while. With a source that is [Shared] it always does: that is where the kernel
+// looks for the one process to wake.
 //
 // Callbacks that only use [sock.FD.Recv] and [sock.FD.Send] with MSG_DONTWAIT and
 // [sock.FD.Close] keep it cheap: other system calls wake a thread of the runtime

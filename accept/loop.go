@@ -63,8 +63,8 @@ type Loop struct {
 	posted    []func()
 }
 
-// New makes a loop. Its owner calls Close. It takes four descriptors: of
-// epoll, of an eventfd that wakes it, of a timerfd, and of an eventfd in reserve. EMFILE,
+// New makes a loop. Its owner calls Close. It takes three descriptors: of
+// epoll, of an eventfd that wakes it, and of an eventfd in reserve. EMFILE,
 // ENFILE: there are not as many.
 func New(opts Options) (*Loop, error) {
 	if opts.Burst < 0 {

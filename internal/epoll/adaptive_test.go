@@ -2,6 +2,7 @@ package epoll
 
 import (
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -43,9 +44,9 @@ func TestAdaptiveWait(t *testing.T) {
 	var events [4]unix.EpollEvent
 	for _, blocks := range []bool{false, true} {
 		if blocks {
-			p.late.judge(tooLate)
+			p.busy.decide(true)
 		}
-		if p.late.blocks() != blocks {
+		if p.busy.blocks != blocks {
 			t.Fatalf("blocks: %v", !blocks)
 		}
 		b.Write([]byte("x"))
@@ -108,7 +109,7 @@ func TestAdaptiveBusy(t *testing.T) {
 				var buf [8]byte
 				a.Read(buf[:])
 			}
-			blocks.Store(!p.late.until.IsZero())
+			blocks.Store(p.busy.blocks)
 		}
 	}()
 	until := func(what string, want bool) {
@@ -136,22 +137,72 @@ func TestAdaptiveBusy(t *testing.T) {
 	<-served
 }
 
-func TestLateness(t *testing.T) {
-	var l lateness
-	for _, step := range []struct {
-		late, rest time.Duration
-	}{
-		{0, 0}, {tooLate, firstRest}, {tooLate, 2 * firstRest}, {tooLate - 1, 0}, {time.Hour, firstRest},
-	} {
-		l.judge(step.late)
-		if l.rest != step.rest {
-			t.Errorf("%v late: a rest of %v, want %v", step.late, l.rest, step.rest)
+// TestSaturation: one reason to block is enough, and a few looks without one are
+// not enough to park again.
+func TestSaturation(t *testing.T) {
+	var s saturation
+	for round := range 2 {
+		s.decide(false)
+		if s.blocks {
+			t.Fatalf("round %d: it blocks without a reason", round)
 		}
+		s.decide(true)
+		for range calmLooks - 1 {
+			s.decide(false)
+		}
+		s.decide(true) // begins anew
+		for range calmLooks - 1 {
+			s.decide(false)
+			if !s.blocks {
+				t.Fatalf("round %d: it parks too soon", round)
+			}
+		}
+		s.decide(false)
 	}
-	for range 10 {
-		l.judge(tooLate)
+}
+
+// TestSaturated: what the runtime says of goroutines that run and could run.
+func TestSaturated(t *testing.T) {
+	s := newSaturation()
+	for _, procs := range []int{1, 2, 4} {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
+		until := func(want bool) {
+			t.Helper()
+			for end := time.Now().Add(time.Minute); s.saturated() != want; runtime.Gosched() {
+				if time.Now().After(end) {
+					t.Fatalf("GOMAXPROCS %d: saturated is never %v: %d running, %d runnable", procs, want,
+						s.samples[0].Value.Uint64(), s.samples[1].Value.Uint64())
+				}
+			}
+		}
+		until(false)
+		var burn atomic.Bool
+		var ended sync.WaitGroup
+		burn.Store(true)
+		for range procs { // and this goroutine
+			ended.Go(func() {
+				for burn.Load() {
+				}
+			})
+		}
+		until(true)
+		burn.Store(false)
+		ended.Wait()
 	}
-	if l.rest != lastRest {
-		t.Errorf("a rest of %v", l.rest)
+}
+
+func TestLookAllocates(t *testing.T) {
+	s := newSaturation()
+	s.saturated() // the runtime makes its table at the first time
+	if n := testing.AllocsPerRun(100, func() { s.saturated() }); n != 0 {
+		t.Errorf("a look costs %v allocations", n)
+	}
+}
+
+func BenchmarkLook(b *testing.B) {
+	s := newSaturation()
+	b.ReportAllocs()
+	for b.Loop() {
+		s.saturated()
 	}
 }
