@@ -51,8 +51,8 @@ type Loop struct {
 	// Of the goroutine in Run.
 	slept    bool      // for the events at hand
 	last     *Listener // that had an event
-	watches  []watch   // indexed by descriptor
-	lastTag  int32     // of a watch
+	watches  watches
+	lastTag  int32 // of a watch
 	shortage shortage
 	spare    []func() // memory for posted
 
