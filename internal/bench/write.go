@@ -120,7 +120,7 @@ func verdicts(tables []Table, runs map[string][]*Run) string {
 	for _, t := range tables {
 		for _, bound := range t.Bounds {
 			var values []string
-			held := 0
+			held, measured := 0, 0
 			for _, r := range runs[t.Name] {
 				s, ok := bound.value(r)
 				switch {
@@ -131,12 +131,17 @@ func verdicts(tables []Table, runs map[string][]*Run) string {
 				default:
 					values = append(values, fmt.Sprintf("%.2f", s.Median))
 				}
+				if ok {
+					measured++
+				}
 				if ok && s.Median <= bound.AtMost {
 					held++
 				}
 			}
 			atMost, holds := fmt.Sprintf("%.2f", bound.AtMost), "yes"
 			switch {
+			case measured == 0:
+				holds = "**not measured**"
 			case bound.AtMost == 0:
 				atMost, holds = "–", "reported"
 			case held == 0:
