@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net"
 	"time"
 
 	"onconn/listen"
+	"onconn/sock"
 )
 
 var errReply = errors.New("cluster: the primary sent other descriptors than the mode needs")
@@ -88,11 +90,45 @@ func Send(v any) error {
 	return s.channel.sendUser(data)
 }
 
+// SendFD is Send with a descriptor, of which [Config.OnMessageFD] gets a duplicate, or
+// under Node what worker.on('message') is set to: see [Worker.SendFD], which does the
+// same. fd stays the caller's.
+func SendFD(v any, fd sock.FD) error {
+	s, err := worker()
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return s.channel.sendUser(data, fd)
+}
+
 // OnMessage sets the function that gets what [Worker.Send] sends to this
 // worker, one message at a time, on a goroutine of its own. What came before is
 // kept for it, up to 1,024 messages; while more than that wait for f, the worker
 // hears nothing else from the primary.
 func OnMessage(f func(json.RawMessage)) error {
+	s, err := worker()
+	if err != nil {
+		return err
+	}
+	s.onMessage(func(data json.RawMessage, fd sock.FD) {
+		if fd != sock.None {
+			slog.Warn("a descriptor that came with a message is closed: use cluster.OnMessageFD", "message", excerpt(data))
+			fd.Close()
+		}
+		f(data)
+	})
+	return nil
+}
+
+// OnMessageFD is OnMessage for a function that also gets the descriptor of a
+// message, by [Worker.SendFD] or Node's worker.send(message, handle), or [sock.None]
+// if there is none. The function owns it. Of OnMessage and OnMessageFD the last call
+// counts.
+func OnMessageFD(f func(data json.RawMessage, fd sock.FD)) error {
 	s, err := worker()
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -108,6 +109,12 @@ type Config struct {
 	// OnEvent, if not nil, is called for each event, one at a time. Messages
 	// from workers wait while it runs.
 	OnEvent func(Event)
+
+	// OnMessageFD, if not nil, is called in place of OnEvent for a message that came
+	// with a descriptor, by [SendFD] or a Node worker's process.send(message, handle).
+	// The function owns it. If it is nil OnEvent gets the message, and the descriptor is
+	// closed.
+	OnMessageFD func(w *Worker, data json.RawMessage, fd sock.FD)
 
 	// Logger is told what goes wrong; nil: slog.Default().
 	Logger *slog.Logger

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"syscall"
+
+	"onconn/sock"
 )
 
 // An EventKind says what happened to a worker.
@@ -60,4 +62,6 @@ type Event struct {
 	Stderr string             // Exited, CrashLoop: up to 20 lines
 
 	Crashes int // CrashLoop
+
+	fds []sock.FD // Messaged: for Config.OnMessageFD
 }

@@ -80,7 +80,7 @@ func FuzzHandle(f *testing.F) {
 		}
 		primary, w := standIn(t)
 		for range 2 {
-			if w.handle(m) != nil {
+			if w.handle(m, nil) != nil {
 				break
 			}
 		}

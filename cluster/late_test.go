@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"encoding/json"
 	"errors"
 	"net"
 	"testing"
@@ -34,7 +33,7 @@ func TestListenerComesLate(t *testing.T) {
 	defer b.close()
 	s := &self{
 		channel: channels[1], board: b, bell: sock.None,
-		ending: make(chan struct{}), draining: make(chan struct{}), done: make(chan struct{}), inbox: make(chan json.RawMessage, maxInbox),
+		ending: make(chan struct{}), draining: make(chan struct{}), done: make(chan struct{}), inbox: make(chan heard, maxInbox),
 		replies: map[uint64]chan reply{}, indexes: map[key]bool{}, listeners: map[*listener]bool{},
 	}
 	go func() { // as serve, which ends the process with its channel

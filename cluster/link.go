@@ -11,8 +11,9 @@ type link interface {
 	// receive waits for one. The caller owns the descriptors. It is for one
 	// goroutine. The error is io.EOF when the peer has ended.
 	receive() (message, []sock.FD, error)
-	// sendUser sends a program's message, JSON.
-	sendUser(data []byte) error
+	// sendUser sends a program's message, JSON, with at most one descriptor, which stays
+	// the caller's.
+	sendUser(data []byte, fds ...sock.FD) error
 	// rest is for the reader when the program's message that came last has been dealt
 	// with: see channel.rest.
 	rest()

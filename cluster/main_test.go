@@ -73,6 +73,7 @@ var roles = map[string]func() error{
 	"late":     lateRole,
 	"dumb":     dumbRole,
 	"noisy":    noisyRole,
+	"handles":  handlesRole,
 	"quitter":  func() error { return fmt.Errorf("nothing to do") },
 }
 

@@ -106,10 +106,10 @@ func (n *nodeWorker) awaitClearLocked() bool {
 	return !n.pinged && !n.lone && !n.ended
 }
 
-// shareLocked sends a listening socket, as soon as no ping is on its way: that would
-// get the descriptor. fd stays the caller's.
+// shareLocked sends a listening socket, as soon as no ping is on its way, which would
+// get the descriptor, and nothing that has to be the only one. fd stays the caller's.
 func (n *nodeWorker) shareLocked(send func(sock.FD) error, fd sock.FD) error {
-	if !n.pinged {
+	if !n.pinged && !n.lone {
 		n.sent = append(n.sent, sentSocket)
 		return send(fd)
 	}
@@ -146,10 +146,17 @@ func (n *nodeWorker) acknowledged(came bool) error {
 	}
 	seq := n.sent[0]
 	n.sent = n.sent[1:]
+	if seq == sentHandle {
+		n.complain(n.HandleAnswered(came))
+	}
 	if len(n.sent) == 0 {
 		n.pinged, n.lone = false, false
 		n.clear.Broadcast()
 		n.laterLocked(true)
+		n.handLocked()
+	}
+	if seq == sentHandle {
+		n.tellLocked()
 	}
 	c, conn := n.given[seq]
 	lost := conn && !came

@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"encoding/json"
+	"errors"
+	"log/slog"
 	"sync"
 
 	"onconn/cluster/nodeipc"
@@ -55,7 +57,27 @@ func (p *nodePrimary) send(m message, _ ...sock.FD) error {
 	return nil
 }
 
-func (p *nodePrimary) sendUser(data []byte) error { return p.Send(data) }
+func (p *nodePrimary) sendUser(data []byte, fds ...sock.FD) error {
+	if len(fds) == 0 {
+		return p.Send(data)
+	}
+	if err := p.QueueHandle(data, fds[0]); err != nil {
+		return err
+	}
+	_, err := p.NextHandle()
+	return err
+}
+
+// handleAnswered is the primary's word on a descriptor that the program sent.
+func (p *nodePrimary) handleAnswered(came bool) {
+	err := p.HandleAnswered(came)
+	if _, failed := p.NextHandle(); failed != nil {
+		err = errors.Join(err, failed)
+	}
+	if err != nil {
+		slog.Error("cannot send a descriptor to the Node primary", "err", err)
+	}
+}
 
 // rest does nothing: here too connections come among messages, as from Node.
 func (p *nodePrimary) rest() {}
@@ -77,6 +99,13 @@ func (p *nodePrimary) receive() (message, []sock.FD, error) {
 			}
 			p.mayLeave(m.Ack)
 			continue
+		case nodeipc.User:
+			if m.FD != sock.None {
+				p.Acknowledge(true)
+				return message{Op: opUser, Data: m.Data}, []sock.FD{m.FD}, nil
+			}
+		case nodeipc.HandleACK, nodeipc.HandleNACK:
+			p.handleAnswered(m.Act == nodeipc.HandleACK)
 		case nodeipc.Socket:
 			p.AnswerSocket(m)
 		}

@@ -35,6 +35,7 @@ type nodeWorker struct {
 	primary *Primary
 	worker  *Worker
 	next    message // what wait has found
+	nextFD  []sock.FD
 
 	mu       sync.Mutex
 	clear    *sync.Cond // an envelope may go
@@ -49,6 +50,7 @@ type nodeWorker struct {
 	lone     bool                    // the last envelope is to be the only one
 	pumps    int                     // queues that it is still given connections of
 	told     bool                    // it is asked to go, when there are no pumps
+	parted   bool                    // it was asked
 	leaving  bool                    // it has said that it goes
 	refusing time.Time               // it has just refused something
 	starved  time.Time               // and it was for want of descriptors
@@ -93,9 +95,10 @@ const (
 	// nodeShared is the longest of what all servers of an address are told.
 	nodeShared = 64 << 10
 
-	// In sent: no NewConn, but a listening socket or a ping.
+	// In sent: no NewConn, but a listening socket, a ping or a program's message.
 	sentSocket = ^uint64(0)
 	sentPing   = ^uint64(0) - 1
+	sentHandle = ^uint64(0) - 2
 )
 
 var errNodeAck = errors.New("it acknowledges what was never sent")
@@ -157,15 +160,20 @@ func (n *nodeWorker) here() {
 }
 
 func (n *nodeWorker) receive() (message, []sock.FD, error) {
-	m := n.next
-	n.next = message{}
-	return m, nil, nil
+	m, fds := n.next, n.nextFD
+	n.next, n.nextFD = message{}, nil
+	return m, fds, nil
 }
 
 // understand does what is the link's to do, and returns what is not.
 func (n *nodeWorker) understand(m nodeipc.Message) (message, error) {
+	if m.Act == nodeipc.User && m.FD != sock.None {
+		n.nextFD = []sock.FD{m.FD}
+		n.Acknowledge(true) // a channel that has failed is found out by who receives
+		return message{Op: opUser, Data: m.Data}, nil
+	}
 	if m.FD != sock.None {
-		m.FD.Close() // programs' own: nobody here takes them
+		m.FD.Close()
 	}
 	if m.Enveloped {
 		return message{}, n.Acknowledge(false)
@@ -244,13 +252,17 @@ func (n *nodeWorker) send(m message, fds ...sock.FD) error {
 // tellLocked asks the worker to go if it is to, and has got all that is in its
 // queues: it closes its servers at once, and what came later would be refused.
 func (n *nodeWorker) tellLocked() error {
-	if !n.told || n.pumps > 0 || n.leaving { // who leaves would hang up twice, an error there
+	if !n.told || n.parted || n.pumps > 0 || n.HandlesWait() || n.leaving { // who leaves would hang up twice, an error there
 		return nil
 	}
+	n.parted = true
 	return n.Disconnect()
 }
 
-func (n *nodeWorker) sendUser(data []byte) error {
+func (n *nodeWorker) sendUser(data []byte, fds ...sock.FD) error {
+	if len(fds) > 0 {
+		return n.sendHandle(data, fds[0])
+	}
 	n.mu.Lock()
 	n.plain += len(data)
 	n.mu.Unlock()

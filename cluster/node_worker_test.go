@@ -20,16 +20,23 @@ import (
 // startNode runs a cluster of testdata/node/server.js, n times.
 func startNode(t *testing.T, cfg cluster.Config, listen string, env ...string) *running {
 	t.Helper()
-	node, err := exec.LookPath("node")
-	if err != nil {
-		t.Skip("needs node: ", err)
-	}
+	node := nodeProgram(t)
 	if cfg.Exec == "" {
 		cfg.Exec, cfg.Args = node, []string{"testdata/node/server.js"}
 	}
 	cfg.Node = true
 	cfg.Env = append(cfg.Env, append(env, "LISTEN="+listen)...)
 	return start(t, "go", cfg)
+}
+
+// nodeProgram is node, without which the test is skipped.
+func nodeProgram(t *testing.T) string {
+	t.Helper()
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("needs node: ", err)
+	}
+	return node
 }
 
 // serving waits until n more workers listen, and gives the address.

@@ -215,7 +215,7 @@ func (p *Primary) begin(upgraded bool) (err error) {
 	p.starter = newStarter(upgraded)
 	p.stopBeat = make(chan struct{})
 	p.running.Go(func() { p.beat(p.stopBeat) })
-	p.running.Go(func() { p.events.run(p.cfg.OnEvent) })
+	p.running.Go(func() { p.events.run(p.tell) })
 	if p.notify != nil {
 		p.running.Go(p.heed)
 	}

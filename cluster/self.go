@@ -35,9 +35,9 @@ type self struct {
 	broken    error          // the channel's end
 	asking    sync.WaitGroup // listeners on their way; none begins after ending
 
-	inbox     chan json.RawMessage
+	inbox     chan heard
 	heard     atomic.Bool // somebody takes from inbox
-	listening atomic.Pointer[func(json.RawMessage)]
+	listening atomic.Pointer[func(json.RawMessage, sock.FD)]
 }
 
 // reply is what the primary says to a listen.
@@ -81,7 +81,7 @@ func newSelf() (*self, error) {
 // bareSelf is a self that doesn't know its primary yet.
 func bareSelf() *self {
 	return &self{
-		ending: make(chan struct{}), draining: make(chan struct{}), done: make(chan struct{}), inbox: make(chan json.RawMessage, maxInbox),
+		ending: make(chan struct{}), draining: make(chan struct{}), done: make(chan struct{}), inbox: make(chan heard, maxInbox),
 		replies: map[uint64]chan reply{}, indexes: map[key]bool{}, listeners: map[*listener]bool{},
 	}
 }
@@ -130,8 +130,9 @@ func (s *self) serve() {
 		case opPing:
 			s.answer()
 		case opUser:
-			s.hear(m.Data)
+			s.hear(m.Data, fds)
 			s.channel.rest()
+			continue
 		}
 		closeAll(fds)
 	}
@@ -174,16 +175,28 @@ func (s *self) ask(m message) (reply, error) {
 	return r, nil
 }
 
+// heard is a message for the program, with its descriptor or None.
+type heard struct {
+	data json.RawMessage
+	fd   sock.FD
+}
+
 // hear keeps a message for the user's function. While there is none, messages
 // beyond maxInbox are lost; else they wait for it.
-func (s *self) hear(data json.RawMessage) {
+func (s *self) hear(data json.RawMessage, fds []sock.FD) {
+	m := heard{data, sock.None}
+	if len(fds) > 0 {
+		m.fd = fds[0]
+		closeAll(fds[1:])
+	}
 	if s.heard.Load() {
-		s.inbox <- data
+		s.inbox <- m
 		return
 	}
 	select {
-	case s.inbox <- data:
+	case s.inbox <- m:
 	default:
+		closeAll(fds[:min(len(fds), 1)])
 	}
 }
 
@@ -192,12 +205,12 @@ const maxInbox = 1024
 
 // onMessage has f called with each message, on a goroutine of its own, so that f
 // may ask the primary for something.
-func (s *self) onMessage(f func(json.RawMessage)) {
+func (s *self) onMessage(f func(json.RawMessage, sock.FD)) {
 	s.listening.Store(&f)
 	if !s.heard.Swap(true) {
 		go func() {
-			for data := range s.inbox {
-				(*s.listening.Load())(data)
+			for m := range s.inbox {
+				(*s.listening.Load())(m.data, m.fd)
 			}
 		}()
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"time"
+
+	"onconn/sock"
 )
 
 // A program's message is most of what goes over a channel, and may be long, so its
@@ -17,8 +19,8 @@ var (
 )
 
 // sendUser sends a program's message.
-func (c *channel) sendUser(data []byte) error {
-	return c.sendBytes(bytes.Join([][]byte{userBegin, data, userEnd}, nil))
+func (c *channel) sendUser(data []byte, fds ...sock.FD) error {
+	return c.sendBytes(bytes.Join([][]byte{userBegin, data, userEnd}, nil), fds...)
 }
 
 // userMessage is p if it is a program's message. Whether its data is JSON is for
@@ -40,6 +42,26 @@ func (m message) said() (json.RawMessage, error) {
 	}
 	return m.Data, nil
 }
+
+// tell tells an event to whom it is for.
+func (p *Primary) tell(e Event) {
+	fds := e.fds
+	e.fds = nil
+	switch f := p.cfg.OnMessageFD; {
+	case len(fds) == 0:
+	case f != nil:
+		f(e.Worker, e.Data, fds[0])
+		return
+	default:
+		p.log.Warn("a descriptor that came with a message is closed: there is no Config.OnMessageFD",
+			"worker", e.Worker.ID, "message", excerpt(e.Data))
+		closeAll(fds)
+	}
+	p.cfg.OnEvent(e)
+}
+
+// excerpt is how a message begins.
+func excerpt(data json.RawMessage) string { return string(data[:min(len(data), 100)]) }
 
 // stint is how long a channel's reader may work on messages without a pause.
 const stint = time.Millisecond

@@ -104,7 +104,25 @@ func (w *Worker) Send(v any) error {
 	if err != nil {
 		return err
 	}
-	if err := w.channel.sendUser(data); err != nil {
+	return w.sent(w.channel.sendUser(data))
+}
+
+// SendFD is Send with a descriptor, of which the function given to [OnMessageFD]
+// gets a duplicate: fd stays the caller's, who may close it at once. To a Node
+// worker, whose process.on('message') has it as its second argument, it is a TCP or
+// UDP socket or a unix stream. Such messages and what is sent after them wait here
+// for each other, since a Node worker takes one descriptor at a time; one that it has no
+// number for is lost, with its message, and logged.
+func (w *Worker) SendFD(v any, fd sock.FD) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return w.sent(w.channel.sendUser(data, fd))
+}
+
+func (w *Worker) sent(err error) error {
+	if err != nil {
 		return fmt.Errorf("send to worker %d: %w", w.ID, err)
 	}
 	return nil
@@ -188,12 +206,14 @@ func (w *Worker) next() error {
 	p := w.primary
 	p.gate.RLock()
 	m, fds, err := w.channel.receive()
-	if err == nil && len(fds) > 0 {
-		closeAll(fds)
-		err = errors.New("a worker may not send descriptors")
+	if err == nil && (len(fds) > 1 || len(fds) > 0 && m.Op != opUser) {
+		err = errors.New("a worker may send one descriptor, with a program's message")
 	}
 	if err == nil {
-		err = w.handle(m)
+		err = w.handle(m, fds)
+	}
+	if err != nil {
+		closeAll(fds)
 	}
 	p.gate.RUnlock()
 	if err == nil && m.Op == opUser {
@@ -204,8 +224,8 @@ func (w *Worker) next() error {
 }
 
 // handle does what one message asks. An error means that the worker doesn't
-// keep to the protocol.
-func (w *Worker) handle(m message) error {
+// keep to the protocol; else it takes ownership of fds.
+func (w *Worker) handle(m message, fds []sock.FD) error {
 	p := w.primary
 	switch m.Op {
 	case opOnline:
@@ -242,7 +262,7 @@ func (w *Worker) handle(m message) error {
 		if err != nil {
 			return err
 		}
-		p.emit(Event{Kind: Messaged, Worker: w, Data: data})
+		p.emit(Event{Kind: Messaged, Worker: w, Data: data, fds: fds})
 	default:
 		return fmt.Errorf("unknown op %q", m.Op)
 	}

@@ -46,7 +46,8 @@ type Channel struct {
 	came  []arrival
 	fault error // what ends receiving, behind what is whole
 
-	out sender
+	out     sender
+	handles queue
 }
 
 // An arrival is a descriptor, or the loss of one, at a place in Channel.in: its
@@ -213,6 +214,7 @@ func (a arrival) close() {
 func (c *Channel) Close() error {
 	err := c.conn.Close()
 	c.out.fail(io.ErrClosedPipe)
+	c.handles.close()
 	return err
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync/atomic"
 
+	"golang.org/x/sys/unix"
+
 	"onconn/sock"
 )
 
@@ -76,6 +78,19 @@ var errKey = errors.New("nodeipc: a key of other characters than plain ASCII")
 func (p *Primary) Ping() error {
 	return p.enclose("net.Native", struct{}{}, sock.None)
 }
+
+// QueueHandle is that of the channel. A listening unix socket is refused: a worker of
+// Node takes its number for one of its primary's, asks for that, and ends.
+func (p *Primary) QueueHandle(data json.RawMessage, fd sock.FD) error {
+	domain, _ := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DOMAIN)
+	listens, _ := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+	if domain == unix.AF_UNIX && listens != 0 {
+		return errUnixServer
+	}
+	return p.Channel.QueueHandle(data, fd)
+}
+
+var errUnixServer = errors.New("nodeipc: a listening unix socket, which has a Node worker end")
 
 // Disconnect asks the worker to close its servers, and to end when its connections
 // are over.

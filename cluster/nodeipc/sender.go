@@ -56,6 +56,13 @@ func (s *sender) send(p []byte, fd sock.FD) error {
 	return s.sendLocked(p, fd, true)
 }
 
+// sendFree is send for what was bounded before.
+func (s *sender) sendFree(p []byte, fd sock.FD) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sendLocked(p, fd, false)
+}
+
 func (s *sender) sendLocked(p []byte, fd sock.FD, owed bool) error {
 	if s.err != nil {
 		return s.err

@@ -150,22 +150,26 @@ func (c *Channel) Acknowledge(came bool) error {
 // Send sends a program's message, JSON. It waits at most 5 s for a peer that
 // doesn't read.
 func (c *Channel) Send(data json.RawMessage) error {
-	_, internal, err := parseWire(data)
-	switch {
-	case err != nil:
-		return err
-	case internal:
-		return errInternal
-	}
-	var text []byte
-	if text, err = plainJSON(data); err != nil { // one line
+	if err := checkUser(data); err != nil {
 		return err
 	}
-	p, err := c.encode(text)
+	p, err := c.line(data) // one line
 	if err != nil {
 		return err
 	}
+	if added, err := c.handles.add(parcel{p, sock.None}); added || err != nil {
+		return err
+	}
 	return c.out.sendWaiting(p, sendTimeout)
+}
+
+// checkUser finds what a program can't send.
+func checkUser(data json.RawMessage) error {
+	_, internal, err := parseWire(data)
+	if err == nil && internal {
+		err = errInternal
+	}
+	return err
 }
 
 // AnswerSocket answers a Socket message of the other side, which counts the
@@ -185,5 +189,11 @@ func (c *Channel) AnswerSocket(m Message) error {
 	return nil
 }
 
-// Flush waits until the kernel has all that was sent.
-func (c *Channel) Flush() error { return c.out.flush(sendTimeout) }
+// Flush waits until the kernel has all that was sent, and the peer has
+// acknowledged descriptors. It is not for the goroutine that receives.
+func (c *Channel) Flush() error {
+	if err := c.handles.flush(); err != nil {
+		return err
+	}
+	return c.out.flush(sendTimeout)
+}

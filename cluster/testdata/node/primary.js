@@ -9,8 +9,15 @@ const shim = path.join(__dirname, '../../nodeipc/js/shim.js');
 
 const program = process.env.PROGRAM; // the Go worker
 const events = []; // of all workers, as [name, id, ...]
+const handles = []; // that came with messages
 for (const name of ['fork', 'online', 'listening', 'disconnect', 'exit', 'message']) {
-  cluster.on(name, (worker, a, b) => events.push([name, worker.id, a, b, worker.exitedAfterDisconnect]));
+  cluster.on(name, (worker, a, b) => {
+    if (name === 'message' && b) {
+      handles.push(b);
+      b = b.constructor.name;
+    }
+    events.push([name, worker.id, a, b, worker.exitedAfterDisconnect]);
+  });
 }
 const count = (name, id) => events.filter((e) => e[0] === name && (id === undefined || e[1] === id)).length;
 const until = async (ok, ms = 20000) => {
@@ -42,7 +49,7 @@ const workers = cluster.workers;
 
 if (process.env.SERIALIZATION) cluster.setupPrimary({ serialization: process.env.SERIALIZATION });
 const AsyncFunction = (async () => {}).constructor;
-const names = { cluster, events, count, until, go, js, shimmed, fds, workers, fork, program, path, process, require };
+const names = { cluster, events, handles, count, until, go, js, shimmed, fds, workers, fork, program, path, process, require };
 readline.createInterface({ input: process.stdin }).on('line', async (line) => {
   let answer;
   try {
