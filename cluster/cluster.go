@@ -14,6 +14,8 @@ import (
 
 var errReply = errors.New("cluster: the primary sent other descriptors than the mode needs")
 
+var errControl = errors.New("cluster: Control can't run in the primary: set it there, in Config.ListenConfig, or use Exclusive")
+
 // IsPrimary reports whether this process is not a worker.
 func IsPrimary() bool { return !IsWorker() }
 
@@ -70,8 +72,11 @@ func (c ListenConfig) Listen(ctx context.Context, network, address string) (net.
 	if err != nil {
 		return nil, err
 	}
-	if c.Control != nil {
-		return nil, errors.New("cluster: Control can't run in the primary: set it there, in Config.ListenConfig, or use Exclusive")
+	switch {
+	case isPacket(network):
+		return nil, &net.OpError{Op: "listen", Net: network, Err: net.UnknownNetworkError(network)}
+	case c.Control != nil:
+		return nil, errControl
 	}
 	return s.listen(key{Network: network, Address: address}, c.Config, c.Mode)
 }

@@ -40,7 +40,9 @@ type Config struct {
 	// are scripts for Node, which need no change, or programs of this package. Such
 	// workers can't be kept in an Upgrade, don't tell how many connections they
 	// hold (so MaxConns doesn't bind them), and are served in RoundRobin and Shared
-	// mode.
+	// mode. Where Env, or this process's environment, has
+	// NODE_CHANNEL_SERIALIZATION_MODE=advanced, messages are what Node calls that: a
+	// script may send a Map or a Buffer too, which come as the JSON for it.
 	Node bool
 
 	// Mode is how connections reach the workers, where a worker doesn't say
@@ -146,6 +148,9 @@ func (cfg *Config) complete() error {
 	}
 	if cfg.Node && cfg.Mode == ReusePort {
 		return errors.New("cluster: Node workers are served in RoundRobin and Shared mode")
+	}
+	if _, err := cfg.nodeWriting(); cfg.Node && err != nil {
+		return err
 	}
 	if cfg.Policy == nil {
 		cfg.Policy = NewRoundRobin

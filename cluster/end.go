@@ -36,6 +36,11 @@ func (s *self) finish() {
 	for _, l := range listeners {
 		l.inner.Finish()
 	}
+	s.mu.Lock()
+	for c := range s.packets {
+		c.finish()
+	}
+	s.mu.Unlock()
 	limit := finishTime
 	if s.limited() {
 		limit = s.drain // what waits may have to wait for others to end

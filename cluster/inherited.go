@@ -27,8 +27,8 @@ func (p *Primary) Sockets() map[string]sock.FD {
 
 // sockets adds the server's to a map; its lock is held.
 func (s *server) sockets(named map[string]sock.FD) {
-	for slot, ln := range s.sharing.sockets() {
-		named[socketName(s.key, slot)] = ln.Descriptor()
+	for slot, fd := range s.sharing.sockets() {
+		named[socketName(s.key, slot)] = fd
 	}
 }
 

@@ -85,6 +85,13 @@ func (p *Primary) command(w *Worker, env []string) (command, error) {
 		in:   p.null, out: p.cfg.Stdout, node: p.cfg.Node,
 	}
 	c.env = environment(os.Environ(), p.cfg.Env, env)
+	if p.cfg.Node {
+		writing, err := p.cfg.nodeWriting()
+		if err != nil {
+			return command{}, err
+		}
+		c.env = append(c.env, envNodeWriting+"="+string(writing))
+	}
 	if p.cfg.Mode == RoundRobin || p.cfg.Node {
 		return c, nil
 	}

@@ -31,23 +31,36 @@ func (s *self) listen(k key, cfg listen.Config, mode Mode) (net.Listener, error)
 		return nil, err
 	}
 	defer s.asking.Done()
-	k.Index = s.takeIndex(k)
-	r, err := s.ask(message{Op: opListen, Key: &k, Config: &cfg, Mode: mode})
-	if err == nil && r.Error != nil {
-		err = r.Error.opError(k)
-	}
+	r, err := s.obtain(&k, cfg, mode)
 	if err != nil {
-		s.freeIndex(k)
-		closeAll(r.fds)
 		return nil, err
 	}
 	inner, err := s.adopt(r, cfg)
 	if err != nil {
-		s.freeIndex(k)
-		s.channel.send(message{Op: opClose, Key: &k})
+		s.giveBack(k)
 		return nil, err
 	}
 	return s.enter(inner, k, r.Line, r.MaxConns > 0 || cfg.MaxConns > 0), nil
+}
+
+// obtain asks for what k names, and gives it its index.
+func (s *self) obtain(k *key, cfg listen.Config, mode Mode) (reply, error) {
+	k.Index = s.takeIndex(*k)
+	r, err := s.ask(message{Op: opListen, Key: k, Config: &cfg, Mode: mode})
+	if err == nil && r.Error != nil {
+		err = r.Error.opError(*k)
+	}
+	if err != nil {
+		s.freeIndex(*k)
+		closeAll(r.fds)
+	}
+	return r, err
+}
+
+// giveBack tells the primary that this worker has k no more.
+func (s *self) giveBack(k key) {
+	s.channel.send(message{Op: opClose, Key: &k})
+	s.freeIndex(k)
 }
 
 // enter makes the listener one of this worker's.
@@ -60,8 +73,7 @@ func (s *self) enter(inner *listen.Listener, k key, n int, limited bool) *listen
 		s.mu.Lock()
 		delete(s.listeners, l)
 		s.mu.Unlock()
-		s.channel.send(message{Op: opClose, Key: &k})
-		s.freeIndex(k)
+		s.giveBack(k)
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -74,6 +74,7 @@ var roles = map[string]func() error{
 	"dumb":     dumbRole,
 	"noisy":    noisyRole,
 	"handles":  handlesRole,
+	"udp":      udpRole,
 	"quitter":  func() error { return fmt.Errorf("nothing to do") },
 }
 

@@ -1,9 +1,12 @@
 package cluster
 
 import (
+	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -46,6 +49,21 @@ func nodeBorn() *nodeBirth {
 		os.Unsetenv(name)
 	}
 	return b
+}
+
+// nodeWriting is how messages to Node workers are written, and theirs: as Node tells
+// its children, by a variable, which here is the workers' or this process's.
+func (cfg *Config) nodeWriting() (nodeipc.Serialization, error) {
+	s := nodeipc.JSON
+	for _, v := range slices.Concat(os.Environ(), cfg.Env) {
+		if value, ok := strings.CutPrefix(v, envNodeWriting+"="); ok {
+			s = nodeipc.Serialization(value)
+		}
+	}
+	if s != nodeipc.JSON && s != nodeipc.Advanced {
+		return "", fmt.Errorf("cluster: %s=%s: it is json or advanced", envNodeWriting, s)
+	}
+	return s, nil
 }
 
 // newNodeSelf is newSelf for a worker of a Node primary.

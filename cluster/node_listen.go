@@ -70,6 +70,10 @@ func nodeQuery(k key, cfg *listen.Config) (nodeipc.Query, error) {
 		var err error
 		q.Address, err = filepath.Abs(k.Address) // the primary may be elsewhere
 		return q, err
+	case "udp", "udp4", "udp6":
+		q.Backlog, q.Data = 0, nil
+		err := nodeUDP(&q, k, cfg)
+		return q, err
 	case "fd":
 		n, err := strconv.Atoi(k.Address)
 		if err != nil {
@@ -114,6 +118,29 @@ func nodeTCP(q *nodeipc.Query, k key, cfg *listen.Config) error {
 	return nil
 }
 
+// nodeUDP completes a query for udp.
+func nodeUDP(q *nodeipc.Query, k key, cfg *listen.Config) error {
+	addr, err := net.ResolveUDPAddr(k.Network, k.Address)
+	if err != nil {
+		return err
+	}
+	ip := addr.AddrPort().Addr().Unmap()
+	if !ip.IsValid() {
+		ip = netip.IPv6Unspecified()
+		if k.Network == "udp4" {
+			ip = netip.IPv4Unspecified()
+		}
+	}
+	q.Port, q.Address, q.Type = addr.Port, ip.String(), nodeipc.UDP4
+	if ip.Is6() {
+		q.Type = nodeipc.UDP6
+		if cfg.V6Only == listen.On || k.Network == "udp6" && cfg.V6Only != listen.Off {
+			q.Flags = nodeipc.V6Only
+		}
+	}
+	return nil
+}
+
 // replied is what a reply says to the listen that asked, if it is one to that. The
 // server listens then, if it can.
 func (p *nodePrimary) replied(m nodeipc.Message) (message, []sock.FD) {
@@ -150,6 +177,8 @@ func (p *nodePrimary) opened(s *nodeServer, m nodeipc.Message) (answer message, 
 		return message{}, nil, os.NewSyscallError("bind", syscall.Errno(-m.Errno))
 	case m.Enveloped && m.FD == sock.None:
 		return message{}, nil, os.NewSyscallError("recvmsg", unix.EMFILE)
+	case isPacket(s.key.Network) && m.FD == sock.None:
+		return message{}, nil, errReply
 	}
 	at := nodeAddr(s, m.SockName)
 	if m.FD != sock.None {
@@ -176,7 +205,10 @@ func (p *nodePrimary) opened(s *nodeServer, m nodeipc.Message) (answer message, 
 	}
 	answer.Line, answer.Addr = s.line, at
 	q := s.query
-	if a, ok := at.netAddr().(*net.TCPAddr); ok {
+	switch a := at.netAddr().(type) {
+	case *net.TCPAddr:
+		q.Port = a.Port
+	case *net.UDPAddr:
 		q.Port = a.Port
 	}
 	p.Listening(q)
@@ -193,6 +225,9 @@ func nodeListen(fd sock.FD, q nodeipc.Query) (*remoteAddr, error) {
 	}
 	if q.Type != nodeipc.FDOnly && q.Type != nodeipc.Pipe && (at.Port() == 0 || q.Port != 0 && int(at.Port()) != q.Port) {
 		return nil, os.NewSyscallError("bind", unix.EADDRINUSE)
+	}
+	if q.Type == nodeipc.UDP4 || q.Type == nodeipc.UDP6 {
+		return &remoteAddr{Network: "udp", Address: at.AddrPort().String()}, nil
 	}
 	backlog := q.Backlog
 	if backlog == 0 {

@@ -105,7 +105,12 @@ var errNodeAck = errors.New("it acknowledges what was never sent")
 
 // linkNode makes the link, which takes ownership of fd.
 func (p *Primary) linkNode(w *Worker, fd sock.FD) error {
-	c, err := nodeipc.NewPrimary(fd, nodeipc.JSON, &p.nodes.seq)
+	writing, err := p.cfg.nodeWriting()
+	if err != nil {
+		fd.Close()
+		return err
+	}
+	c, err := nodeipc.NewPrimary(fd, writing, &p.nodes.seq)
 	if err != nil {
 		return err
 	}

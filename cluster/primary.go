@@ -282,6 +282,9 @@ func (p *Primary) openAll(ctx context.Context) error {
 		s.keep = false
 	}
 	for _, k := range p.keys() {
+		if isPacket(k.Network) { // programs that know only LISTEN_FDS couldn't use it
+			return &net.OpError{Op: "listen", Net: k.Network, Err: net.UnknownNetworkError(k.Network)}
+		}
 		p.mu.Lock()
 		s := p.servers[k]
 		p.mu.Unlock()

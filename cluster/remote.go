@@ -37,6 +37,12 @@ func (r *remoteAddr) netAddr() net.Addr {
 			return nil
 		}
 		return net.TCPAddrFromAddrPort(ap)
+	case "udp":
+		ap, err := netip.ParseAddrPort(r.Address)
+		if err != nil {
+			return nil
+		}
+		return net.UDPAddrFromAddrPort(ap)
 	case "vsock":
 		return sock.VsockAddr(r.CID, r.Port)
 	}
@@ -105,6 +111,10 @@ func askedAddr(k key) net.Addr {
 	case "tcp", "tcp4", "tcp6":
 		if ap, err := netip.ParseAddrPort(k.Address); err == nil {
 			return net.TCPAddrFromAddrPort(ap)
+		}
+	case "udp", "udp4", "udp6":
+		if ap, err := netip.ParseAddrPort(k.Address); err == nil {
+			return net.UDPAddrFromAddrPort(ap)
 		}
 	}
 	return nil

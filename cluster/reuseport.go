@@ -347,10 +347,10 @@ func (g *reusePort) forListenFDs(w *Worker) (sock.FD, error) {
 	return fd, makeBlocking(fd, first)
 }
 
-func (g *reusePort) sockets() map[int]*listen.Listener {
-	sockets := map[int]*listen.Listener{}
+func (g *reusePort) sockets() map[int]sock.FD {
+	sockets := map[int]sock.FD{}
 	for slot, m := range g.members {
-		sockets[slot] = m.Listener
+		sockets[slot] = m.Descriptor()
 	}
 	return sockets
 }

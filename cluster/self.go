@@ -32,6 +32,7 @@ type self struct {
 	seq       uint64
 	indexes   map[key]bool // in use
 	listeners map[*listener]bool
+	packets   map[*packetConn]bool
 	broken    error          // the channel's end
 	asking    sync.WaitGroup // listeners on their way; none begins after ending
 
@@ -82,7 +83,7 @@ func newSelf() (*self, error) {
 func bareSelf() *self {
 	return &self{
 		ending: make(chan struct{}), draining: make(chan struct{}), done: make(chan struct{}), inbox: make(chan heard, maxInbox),
-		replies: map[uint64]chan reply{}, indexes: map[key]bool{}, listeners: map[*listener]bool{},
+		replies: map[uint64]chan reply{}, indexes: map[key]bool{}, listeners: map[*listener]bool{}, packets: map[*packetConn]bool{},
 	}
 }
 

@@ -30,6 +30,9 @@ func (p *Primary) open(ctx context.Context, k key, cfg listen.Config, mode Mode)
 	if mode == 0 {
 		mode = p.cfg.Mode
 	}
+	if isPacket(k.Network) {
+		mode = Shared
+	}
 	sh, err := p.share(ctx, k, cfg, mode)
 	if err != nil {
 		return nil, err

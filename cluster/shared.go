@@ -91,7 +91,7 @@ func (s *sharedSocket) waiting() int64             { return 0 }
 func (s *sharedSocket) held(map[*Worker]int64) int { return 0 }
 func (s *sharedSocket) room()                      {}
 
-func (s *sharedSocket) sockets() map[int]*listen.Listener { return map[int]*listen.Listener{0: s.ln} }
+func (s *sharedSocket) sockets() map[int]sock.FD { return map[int]sock.FD{0: s.ln.Descriptor()} }
 
 func (s *sharedSocket) close() {
 	if fd := s.ln.Descriptor(); fd != sock.None {

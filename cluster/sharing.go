@@ -58,13 +58,16 @@ type sharing interface {
 	// inherit takes over the rest of an image, when all are seated.
 	inherit(serverImage, map[int]*Worker) error
 	// sockets are the listening sockets, by slot where that matters.
-	sockets() map[int]*listen.Listener
+	sockets() map[int]sock.FD
 	// close gives up everything.
 	close()
 }
 
 // share opens the listener k in the given mode.
 func (p *Primary) share(ctx context.Context, k key, cfg listen.Config, mode Mode) (sharing, error) {
+	if isPacket(k.Network) {
+		return p.openPacket(ctx, k, cfg)
+	}
 	cfg.Logger = p.log
 	switch mode {
 	case RoundRobin:
@@ -120,7 +123,7 @@ func (r *roundRobin) stop() {
 	r.ln.Close()
 }
 
-func (r *roundRobin) sockets() map[int]*listen.Listener { return map[int]*listen.Listener{0: r.ln} }
+func (r *roundRobin) sockets() map[int]sock.FD { return map[int]sock.FD{0: r.ln.Descriptor()} }
 
 func (r *roundRobin) close() {
 	r.dispatcher.close()

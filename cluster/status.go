@@ -95,8 +95,7 @@ func (s *server) report(queued map[*Worker]int64) (l ListenerStatus, ok bool) {
 	}
 	addr := s.sharing.address()
 	l = ListenerStatus{Network: addr.Network(), Address: addr.String(), Mode: s.mode}
-	for _, ln := range s.sharing.sockets() {
-		fd := ln.Descriptor()
+	for _, fd := range s.sharing.sockets() {
 		l.Sockets++
 		if q, err := backlog.Of(fd); err == nil {
 			l.Queue += q.Depth

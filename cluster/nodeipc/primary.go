@@ -50,10 +50,14 @@ func (p *Primary) Serve(query uint64, key string, name *SockName, data json.RawM
 	return p.post(answer{cmdCluster, nil, key, query, data, name, p.next()}, sock.None)
 }
 
-// Share answers queryServer with the socket that the workers accept from. fd stays
+// Share answers queryServer with the socket that the workers accept, or receive, from. fd stays
 // the caller's. The worker acknowledges it.
 func (p *Primary) Share(query uint64, key string, fd sock.FD, data json.RawMessage) error {
-	return p.enclose("net.Native", answer{cmdCluster, new(int), key, query, data, nil, p.next()}, fd)
+	kind := "net.Native"
+	if t, _ := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TYPE); t == unix.SOCK_DGRAM {
+		kind = "dgram.Native"
+	}
+	return p.enclose(kind, answer{cmdCluster, new(int), key, query, data, nil, p.next()}, fd)
 }
 
 // NewConn gives the worker a connection, which stays the caller's too: the Reply to

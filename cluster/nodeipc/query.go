@@ -41,6 +41,8 @@ const (
 const (
 	V6Only    = 1
 	ReusePort = 2 // not of UDP
+	// UDPReuseAddr is that of dgram: reuseAddr.
+	UDPReuseAddr = 4
 )
 
 // wireQuery is a Query as it is written. What is absent differs from what is null.
@@ -118,6 +120,10 @@ func (q Query) wire() wireQuery {
 	}
 	if q.Flags != 0 {
 		w.Flags = &q.Flags
+	}
+	if q.Type == UDP4 || q.Type == UDP6 { // a primary tells sockets apart by -1 too
+		w.FD, w.Flags = &q.FD, &q.Flags
+		return w
 	}
 	w.Backlog = json.RawMessage(strconv.Itoa(q.Backlog))
 	return w
