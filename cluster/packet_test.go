@@ -247,8 +247,8 @@ func TestNodeUDPBesideGo(t *testing.T) {
 	if second := text(t, r.await(cluster.Messaged).Data); second != said {
 		t.Fatal(said, second)
 	}
-	one := map[int]string{1: "go 2", 0: "js 1"}
-	for stopped, want := range one {
+	others := map[int]string{0: "go 2", 1: "js 1"}
+	for stopped, want := range others {
 		w := r.Workers()[stopped]
 		stop(t, w)
 		if got := askUDP(t, where(t, said), "who?"); got != want {
