@@ -110,7 +110,7 @@ func (w *Worker) Send(v any) error {
 // SendFD is Send with a descriptor, of which the function given to [OnMessageFD]
 // gets a duplicate: fd stays the caller's, who may close it at once. To a Node
 // worker, whose process.on('message') has it as its second argument, it is a TCP or
-// UDP socket or a unix stream. Such messages and what is sent after them wait here
+// UDP socket or a unix stream that doesn't listen. Such messages and what is sent after them wait here
 // for each other, since a Node worker takes one descriptor at a time; one that it has no
 // number for is lost, with its message, and logged.
 func (w *Worker) SendFD(v any, fd sock.FD) error {
