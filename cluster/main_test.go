@@ -93,6 +93,21 @@ func nameRole() error {
 	if err != nil {
 		return err
 	}
+	if at := os.Getenv("CLUSTER_TEST_UDP"); at != "" {
+		c, err := cluster.ListenPacket("udp", at)
+		if err != nil {
+			return err
+		}
+		go func() {
+			for p := make([]byte, 100); ; {
+				_, from, err := c.ReadFrom(p)
+				if err != nil {
+					return
+				}
+				c.WriteTo([]byte(strconv.Itoa(cluster.ID())), from)
+			}
+		}()
+	}
 	for {
 		c, err := ln.Accept()
 		if err != nil {

@@ -460,16 +460,14 @@ func askUDP(t *testing.T, to net.Addr, question string) string {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	p := make([]byte, 1000)
-	for range 40 {
+	p, n := make([]byte, 1000), 0
+	eventually(t, "somebody answers at "+to.String(), func() bool {
 		c.Write([]byte(question))
 		c.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
-		if n, err := c.Read(p); err == nil {
-			return string(p[:n])
-		}
-	}
-	t.Fatalf("nobody answers at %v", to)
-	return ""
+		n, err = c.Read(p)
+		return err == nil // else it is refused, or lost
+	})
+	return string(p[:n])
 }
 
 // safeBuffer is one for a logger.

@@ -19,8 +19,10 @@ import (
 // udpRole answers each datagram with which worker it is, at two sockets.
 func udpRole() error {
 	var conns []net.PacketConn
+	opened := make(chan struct{})
 	done := make(chan error)
 	err := cluster.OnMessage(func(m json.RawMessage) {
+		<-opened
 		for _, c := range conns {
 			c.Close()
 			c.Close() // does nothing
@@ -58,6 +60,7 @@ func udpRole() error {
 			break
 		}
 	}
+	close(opened)
 	for range conns {
 		if err := <-done; err != nil {
 			return err
@@ -135,6 +138,31 @@ func TestListenPacket(t *testing.T) {
 			})
 		}
 	}
+}
+
+// An upgrade keeps UDP sockets, and later workers have them too.
+func TestListenPacketUpgrade(t *testing.T) {
+	at := freeAddr(t)
+	t.Setenv("CLUSTER_TEST_UDP", at)
+	addr, err := net.ResolveUDPAddr("udp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := startProgram(t, cluster.RoundRobin)
+	if got := askUDP(t, addr, "who?"); got != "1" && got != "2" {
+		t.Error(got)
+	}
+	for range 2 {
+		p.do("upgrade")
+		if got := askUDP(t, addr, "who?"); got != "1" && got != "2" {
+			t.Error(got)
+		}
+	}
+	p.do("reload")
+	eventually(t, "only new ones answer", func() bool {
+		got := askUDP(t, addr, "who?")
+		return got == "3" || got == "4"
+	})
 }
 
 // In a primary ListenPacket is that of package net; errors are the same in a worker.
