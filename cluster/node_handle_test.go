@@ -341,6 +341,21 @@ func TestNodeHandlesUnanswered(t *testing.T) {
 	client.Close()
 }
 
+// A message whose descriptor didn't come isn't delivered, and is answered by a NACK: its
+// sender may send it again.
+func TestNodeHandlesMissing(t *testing.T) {
+	cfg, came := handles(t, cluster.Config{
+		Workers: 1, Exec: nodeProgram(t), Args: []string{"testdata/node/missing.js"},
+	})
+	r := startNode(t, cfg, `{}`)
+	if e := r.await(cluster.Messaged); string(e.Data) != `"NODE_HANDLE_NACK"` {
+		t.Errorf("%s", e.Data)
+	}
+	if len(came) > 0 {
+		t.Error("it is delivered")
+	}
+}
+
 // What Node can't take is refused before it is sent.
 func TestNodeHandlesOfOtherKinds(t *testing.T) {
 	r := startNode(t, cluster.Config{Workers: 1}, `{"port":0,"host":"127.0.0.1"}`)
