@@ -76,6 +76,11 @@ var tables = []Table{
 		},
 	},
 	{
+		Name: "node", Title: "Node and Go, one under the other: HTTP, a connection for each request, 2 workers, 64 in flight",
+		Servers: []string{"node-rr", "node-go", "rr-node", "rr-nethttp"}, Workers: 2, Load: closed(load.HTTP),
+		Bounds: []Bound{{"node-go", "node-rr", CPU, 0}, {"rr-node", "node-rr", CPU, 0}},
+	},
+	{
 		Name: "workers-8", Title: "The same with 8 workers",
 		Servers: []string{"c-rr", "handoff", "rr-loop", "rr-nethttp", "reuseport-nethttp", "node-rr"}, Workers: 8, Load: closed(load.HTTP),
 		Bounds: []Bound{

@@ -36,6 +36,8 @@ func All() []Peer {
 		{"shared-nethttp", KeepAlive, "cluster shared, net/http workers", own("shared-nethttp")},
 		{"reuseport-nethttp", KeepAlive, "cluster reuseport, net/http workers", own("reuseport-nethttp")},
 		{"node-rr", KeepAlive, "Node's cluster, round robin, http", node("http.js", address, processes, "rr")},
+		{"node-go", KeepAlive, "Node's cluster, round robin, workers in Go: net/http on cluster.Listen", nodeOverGo},
+		{"rr-node", KeepAlive, "cluster rr, workers in Node, http", goOverNode},
 		{"node-none", KeepAlive, "Node's cluster, one socket for all, http", node("http.js", address, processes, "none")},
 	}
 }

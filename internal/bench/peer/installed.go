@@ -25,6 +25,31 @@ func node(script string, args ...string) func(context.Context, string) (Command,
 	}
 }
 
+// nodeOverGo is Node's cluster with our own program as its workers.
+func nodeOverGo(ctx context.Context, dir string) (Command, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return node("http.js", address, processes, "rr", program, "serve", "rr-nethttp", address, processes)(ctx, dir)
+}
+
+// goOverNode is our own cluster with Node's script as its workers.
+func goOverNode(context.Context, string) (Command, error) {
+	if _, err := tool("node", "nodejs"); err != nil {
+		return nil, err
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	script, err := source("http.js")
+	if err != nil {
+		return nil, err
+	}
+	return command("env", "SCRIPT="+script, program, "serve", "rr-node", address, processes), nil
+}
+
 // nginx listens with more after the address.
 func nginx(more string) func(context.Context, string) (Command, error) {
 	return func(_ context.Context, dir string) (Command, error) {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"os"
+	"strconv"
 
 	"onconn/accept"
 	"onconn/cluster"
@@ -28,6 +30,19 @@ func clustered(mode cluster.Mode, work func(net.Listener) error) server {
 		}
 		return work(ln)
 	}
+}
+
+// scripts runs workers in Node: $SCRIPT, testdata/peers/http.js, which takes itself for a
+// worker of Node's cluster.
+func scripts(ctx context.Context, addr string, workers int) error {
+	p, err := cluster.New(cluster.Config{
+		Workers: workers, Mode: cluster.RoundRobin, Node: true,
+		Exec: "node", Args: []string{os.Getenv("SCRIPT"), addr, strconv.Itoa(workers), "rr"},
+	})
+	if err != nil {
+		return err
+	}
+	return p.Run(ctx)
 }
 
 // answering is a worker that answers itself. A connection whose request is there when it

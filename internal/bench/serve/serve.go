@@ -35,6 +35,7 @@ var servers = map[string]server{
 	"handoff":           handoff,
 	"handoff-worker":    handoffWorker, // which handoff starts
 	"rr-loop":           clustered(cluster.RoundRobin, answering),
+	"rr-node":           scripts,
 	"rr-nethttp":        clustered(cluster.RoundRobin, withHTTP),
 	"shared-nethttp":    clustered(cluster.Shared, withHTTP),
 	"reuseport-nethttp": clustered(cluster.ReusePort, withHTTP),
