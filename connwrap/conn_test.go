@@ -19,9 +19,11 @@ import (
 func TestNettest(t *testing.T) {
 	for _, network := range []string{"tcp4", "tcp6", "unix", "unixpacket"} {
 		for name, cfg := range map[string]connwrap.Config{
-			"plain":      {},
-			"paused":     {PauseOnConnect: true},
-			"noHalfOpen": {NoHalfOpen: true},
+			"plain":         {},
+			"paused":        {PauseOnConnect: true},
+			"late":          {Late: true},
+			"late, closing": {Late: true, NoHalfOpen: true},
+			"noHalfOpen":    {NoHalfOpen: true},
 		} {
 			t.Run(network+"/"+name, func(t *testing.T) {
 				testleak.FDs(t)

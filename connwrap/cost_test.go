@@ -41,7 +41,8 @@ func TestCost(t *testing.T) {
 		limit int
 	}{
 		{"plain", connwrap.Config{Network: "tcp"}, 5},
-		{"paused", connwrap.Config{Network: "tcp", PauseOnConnect: true}, 2},
+		{"paused", connwrap.Config{Network: "tcp", PauseOnConnect: true}, 3},
+		{"late", connwrap.Config{Network: "tcp", Late: true}, 3},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			difference(t, n, tt.limit, func(take int) {

@@ -203,6 +203,7 @@ func TestConcurrentEnd(t *testing.T) {
 		var closes, detached, closed atomic.Int32
 		server, client := pair(t, streams[i%3], connwrap.Config{
 			PauseOnConnect: i%2 == 0,
+			Late:           i%7 < 4,
 			NoHalfOpen:     i%5 == 0,
 			OnClose:        func() { closes.Add(1) },
 		})

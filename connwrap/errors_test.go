@@ -190,7 +190,7 @@ func TestErrorsAsNet(t *testing.T) {
 			t.Run(network+"/"+name, func(t *testing.T) {
 				testleak.FDs(t)
 				want := describe(t, network, false, name, fail)
-				for _, cfg := range []connwrap.Config{{}, {PauseOnConnect: true}} {
+				for _, cfg := range []connwrap.Config{{}, {PauseOnConnect: true}, {Late: true}} {
 					if got := describe(t, network, true, name, fail, cfg); got != want {
 						t.Errorf("%+v\n got %s\nwant %s", cfg, got, want)
 					}

@@ -46,7 +46,7 @@ var schemes = map[string]func(*httptest.Server){
 func TestHTTP(t *testing.T) {
 	body := bytes.Repeat([]byte("01234567"), 1<<20)
 	for scheme, start := range schemes {
-		for name, cfg := range map[string]connwrap.Config{"plain": {}, "paused": {PauseOnConnect: true}} {
+		for name, cfg := range map[string]connwrap.Config{"plain": {}, "paused": {PauseOnConnect: true}, "late": {Late: true}} {
 			t.Run(scheme+"/"+name, func(t *testing.T) {
 				testleak.FDs(t)
 				srv, client := serve(t, start, cfg, func(w http.ResponseWriter, r *http.Request) {

@@ -86,7 +86,7 @@ func (c *Conn) detach() (sock.FD, *os.File, error) {
 func (c *Conn) letGo() {
 	// The addresses stay readable, but a connection that was accepted and
 	// dropped unused shall not cost two more system calls for that.
-	if c.active.Load() != nil {
+	if c.used || c.active.Load() != nil {
 		c.learnNames()
 	}
 	c.fd = sock.None
@@ -99,11 +99,7 @@ func (c *Conn) use() (*os.File, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.register(); err != nil {
-		return nil, err
-	}
-	c.active.Store(c.file)
-	return c.file, nil
+	return c.join()
 }
 
 // register puts the descriptor into the runtime's poller. c.mu is held.

@@ -140,11 +140,11 @@ func (l *Listener) next() (sock.FD, sock.Addr, error) {
 
 // take takes a connection from one of the sources, each in its turn. EAGAIN: none
 // has any. A source at its end is dropped; without any it is [net.ErrClosed].
-func (l *Listener) take() (sock.FD, sock.Addr, error) {
+func (l *Listener) take(accept func(sock.Source) (sock.FD, sock.Addr, error)) (sock.FD, sock.Addr, error) {
 	for tries := len(l.sources); tries > 0; tries-- {
 		l.turn %= len(l.sources)
 		s := l.sources[l.turn]
-		fd, peer, err := s.Accept()
+		fd, peer, err := accept(s)
 		switch {
 		case errors.Is(err, io.EOF):
 			l.drop(l.turn)

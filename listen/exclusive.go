@@ -37,7 +37,7 @@ func (x *exclusive) next() (sock.FD, sock.Addr, error) {
 		if err != nil {
 			return sock.None, sock.Addr{}, err
 		}
-		fd, peer, err := x.l.take()
+		fd, peer, err := x.l.take(sock.Source.Accept)
 		if !isAgain(err) {
 			x.took = x.took || err == nil
 			return fd, peer, err

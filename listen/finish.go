@@ -44,7 +44,7 @@ func (l *Listener) takeRest() (sock.FD, sock.Addr, error) {
 	if l.rest.Add(-1) < 0 {
 		return sock.None, sock.Addr{}, net.ErrClosed
 	}
-	fd, peer, err := l.take()
+	fd, peer, err := l.take(sock.Source.Accept)
 	if isAgain(err) {
 		err = net.ErrClosed
 	}

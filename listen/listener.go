@@ -73,6 +73,7 @@ func (c Config) newListener(network string, addr net.Addr, local sock.Addr, sour
 		Network:        network,
 		NoHalfOpen:     c.NoHalfOpen,
 		PauseOnConnect: c.PauseOnConnect,
+		Late:           !c.PauseOnConnect,
 		OnClose:        l.connClosed,
 	}
 	if !isWildcard(local) {

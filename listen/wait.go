@@ -61,6 +61,8 @@ type polled struct {
 	fd   sock.FD // what try got
 	peer sock.Addr
 	err  error
+
+	sure int // accepts that may be made before O_NONBLOCK is asked for again
 }
 
 func newPolled(l *Listener) (*polled, error) {
@@ -134,8 +136,33 @@ func (p *polled) next() (sock.FD, sock.Addr, error) {
 // sources and not the epoll instance, which the runtime's poller hears of each
 // time that one becomes ready, whatever it holds already (ep_poll_callback).
 func (p *polled) take(uintptr) bool {
-	p.fd, p.peer, p.err = p.l.take()
-	return !isAgain(p.err)
+	p.fd, p.peer, p.err = p.l.take(p.accept)
+	if isAgain(p.err) {
+		p.sure = 0
+		return false
+	}
+	return true
+}
+
+// burst is how many connections are taken before O_NONBLOCK is asked for again,
+// as after each wait: whoever shares the socket may clear it.
+const burst = 64
+
+// accept takes a connection, of the one listening socket by a call that isn't
+// announced to the scheduler if it can't block.
+func (p *polled) accept(s sock.Source) (sock.FD, sock.Addr, error) {
+	fd, ok := s.(sock.FD)
+	if !ok || p.poll != nil {
+		return s.Accept()
+	}
+	if p.sure == 0 {
+		if nonblocking, err := fd.Nonblocking(); err != nil || !nonblocking {
+			return s.Accept()
+		}
+		p.sure = burst
+	}
+	p.sure--
+	return fd.TryAccept()
 }
 
 func (p *polled) setDeadline(t time.Time) error { return p.file.SetReadDeadline(t) }
