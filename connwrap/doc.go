@@ -8,7 +8,8 @@
 // already: accept, [New] and Close together cost five system calls (accept4,
 // fcntl, two epoll_ctl, close) where [net.Listener] needs ten. TCP_NODELAY
 // and keep-alive are not set here, since an accepted socket inherits them from
-// its listener.
+// its listener. With [Config.Late] only accept4, getsockopt (SO_LINGER) and close
+// are left until a call has to wait.
 //
 // A [Conn] owns its descriptor until Close, or until [Conn.Detach] hands it on.
 package connwrap
