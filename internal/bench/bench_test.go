@@ -72,10 +72,10 @@ func TestVerdicts(t *testing.T) {
 	runs := []*Run{run(10), run(20)}
 	got := verdicts([]Table{table}, map[string][]*Run{"t": runs})
 	for _, want := range []string{
-		"| t | ours | theirs | CPU | 1.50 | 1.00, 2.00 | **in 1 of 2** |\n",
-		"| t | ours | theirs | p99 | 1.50 | 1.00, 1.00 | yes |\n",
+		"| t | ours | theirs | CPU | 1.50 | 1.00 [1.00–1.00], 2.00 [2.00–2.00] | **in 1 of 2** |\n",
+		"| t | ours | theirs | p99 | 1.50 | 1.00 [1.00–1.00], 1.00 [1.00–1.00] | yes |\n",
 		"| t | ours | absent | CPU | 1.00 | –, – | **not measured** |\n",
-		"| t | ours | theirs | CPU | – | 1.00, 2.00 | reported |\n",
+		"| t | ours | theirs | CPU | – | 1.00 [1.00–1.00], 2.00 [2.00–2.00] | reported |\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("there is no line %q in\n%s", want, got)

@@ -1,11 +1,3 @@
-// Command bench measures what accepting connections costs, onconn's servers beside
-// those that a user might take instead, and writes the tables of BENCHMARKS.md:
-//
-//	go run ./internal/bench --write BENCHMARKS.md
-//
-// What counts is CPU time for a connection, of all processes of a server, as a ratio to
-// another server's in the same round: servers take turns in windows of half a second,
-// so that what else happens on the machine happens to all of them.
 package main
 
 import (

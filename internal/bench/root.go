@@ -41,7 +41,8 @@ for a connection. Servers have one half of the CPUs, the client the other.`,
 		Example: `  go run ./internal/bench                                   # everything, on standard output
   go run ./internal/bench --runs 3 --write BENCHMARKS.md    # three runs, into the document
   go run ./internal/bench --tables close,http --rounds 5    # some of it
-  go run ./internal/bench --list                            # what there is, and what is missing`,
+  go run ./internal/bench --list                            # what there is, and what is missing
+  go run ./internal/bench compare c-http './mine {addr}'    # beside a server of yours`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
@@ -55,6 +56,7 @@ for a connection. Servers have one half of the CPUs, the client the other.`,
 	f.StringVar(&o.write, "write", "", "write the tables into `FILE`, between its markers")
 	f.StringVar(&o.json, "json", "", "write every window into `FILE`")
 	f.BoolVar(&o.smoke, "smoke", false, "only see that everything runs: short windows, few connections, no figures")
+	root.AddCommand(newCompare())
 	cli.Complete(root)
 	return root
 }

@@ -110,7 +110,7 @@ func (b *bench) run(ctx context.Context, t Table) (*Run, error) {
 			if round%2 == 1 { // so that none always comes after the same one
 				s = running[len(running)-1-i]
 			}
-			b.progress("%s: round %d of %d, %s", t.Name, round+1, b.rounds, s.peer.Name)
+			b.progress("%s: round %d of %d, %s", t.Name, round+1, b.rounds, s.name)
 			w, err := quiet(ctx, s, cfg, b.clients)
 			if err != nil {
 				return r, err
@@ -161,12 +161,11 @@ func (b *bench) startOne(ctx context.Context, t Table, name string, r *Run) (*se
 		r.Missing[name] = err.Error()
 		return nil, nil
 	}
-	for _, p := range peer.All() {
-		if p.Name == name {
-			return start(ctx, p, b.commands[name], t.Workers, b.servers)
-		}
+	command := b.commands[name]
+	if command == nil {
+		return nil, fmt.Errorf("table %s has a server %q that there is not", t.Name, name)
 	}
-	return nil, fmt.Errorf("table %s has a server %q that there is not", t.Name, name)
+	return start(ctx, name, command, t.Workers, b.servers)
 }
 
 // hold has another process open n connections and keep them until release.

@@ -18,24 +18,24 @@ import (
 
 // A server is a peer that runs.
 type server struct {
-	peer peer.Peer
+	name string
 	addr string
 	cmd  *exec.Cmd
 	log  *tail
 }
 
 // start runs a peer on the given CPUs and waits until it accepts connections.
-func start(ctx context.Context, p peer.Peer, command peer.Command, workers int, cpus unix.CPUSet) (*server, error) {
+func start(ctx context.Context, name string, command peer.Command, workers int, cpus unix.CPUSet) (*server, error) {
 	addr, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
 	argv := command(addr, workers)
-	s := &server{peer: p, addr: addr, cmd: exec.Command(argv[0], argv[1:]...), log: new(tail)}
+	s := &server{name: name, addr: addr, cmd: exec.Command(argv[0], argv[1:]...), log: new(tail)}
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	s.cmd.WaitDelay = time.Second
 	if err := startOn(s.cmd, cpus); err != nil {
-		return nil, fmt.Errorf("%s: %w", p.Name, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	for end := time.Now().Add(20 * time.Second); ; {
 		conn, err := net.DialTimeout("tcp", addr, time.Second)
@@ -45,7 +45,7 @@ func start(ctx context.Context, p peer.Peer, command peer.Command, workers int, 
 		}
 		if time.Now().After(end) || ctx.Err() != nil || !alive(s.cmd.Process.Pid) {
 			s.stop()
-			return nil, fmt.Errorf("%s doesn't listen: %w\n%s", p.Name, errors.Join(err, ctx.Err()), s.log)
+			return nil, fmt.Errorf("%s doesn't listen: %w\n%s", name, errors.Join(err, ctx.Err()), s.log)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

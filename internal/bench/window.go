@@ -22,6 +22,7 @@ type Window struct {
 	Round     int
 	Done      int
 	Failed    map[string]int
+	Late      int // of an open loop: begun later than they should
 	PerSecond float64
 	CPU       float64 // of all its processes, µs for a connection or request
 	P50, P99  time.Duration
@@ -48,7 +49,7 @@ func measure(ctx context.Context, s *server, cfg load.Config, cpus unix.CPUSet) 
 	pids := clock.Tree(s.cmd.Process.Pid)
 	before, err := clock.CPU(pids)
 	if err != nil {
-		return w, fmt.Errorf("%s has ended: %w\n%s", s.peer.Name, err, s.log)
+		return w, fmt.Errorf("%s has ended: %w\n%s", s.name, err, s.log)
 	}
 	machine, err := clock.Now()
 	if err != nil {
@@ -78,14 +79,15 @@ func measure(ctx context.Context, s *server, cfg load.Config, cpus unix.CPUSet) 
 	}
 	after, err := clock.CPU(pids)
 	if err != nil || !slices.Equal(pids, clock.Tree(s.cmd.Process.Pid)) {
-		return w, fmt.Errorf("%s: its processes changed in a window: %w\n%s", s.peer.Name, err, s.log)
+		return w, fmt.Errorf("%s: its processes changed in a window: %w\n%s", s.name, err, s.log)
 	}
 	client := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	others := later.Busy - machine.Busy - (after - before) - client
 	return Window{
-		Server:    s.peer.Name,
+		Server:    s.name,
 		Done:      result.Done,
 		Failed:    result.Failed,
+		Late:      result.Late,
 		PerSecond: float64(result.Done) / result.Elapsed.Seconds(),
 		CPU:       float64((after - before).Nanoseconds()) / 1e3 / float64(max(result.Done, 1)),
 		P50:       result.Latency.Quantile(0.5),

@@ -26,9 +26,7 @@ func markdown(t Table, runs []*Run) string {
 			fmt.Fprintf(&b, "\nNot measured: %s (%s).\n", name, why)
 		}
 	}
-	if n := noisyWindows(last); n > 0 {
-		fmt.Fprintf(&b, "\n%d of %d windows were noisy: others took more than %.0f %% of a CPU.\n", n, len(last.Windows), noisy*100)
-	}
+	remarks(&b, last)
 	return b.String()
 }
 
@@ -82,13 +80,31 @@ func failures(r *Run, server string) string {
 	return fmt.Sprintf("%s of %d", strings.Join(all, ", "), done)
 }
 
-func noisyWindows(r *Run) (n int) {
+// few is less than what a median or a 99th percentile should be made of.
+const few = 400
+
+// remarks says what speaks against the figures.
+func remarks(b *strings.Builder, r *Run) {
+	var noise, small, late, done int
 	for _, w := range r.Windows {
 		if w.Noise+w.Stolen >= noisy {
-			n++
+			noise++
 		}
+		if w.Done < few {
+			small++
+		}
+		late += w.Late
+		done += w.Done
 	}
-	return n
+	if noise > 0 {
+		fmt.Fprintf(b, "\n%d of %d windows were noisy: others took more than %.0f %% of a CPU.\n", noise, len(r.Windows), noisy*100)
+	}
+	if small > 0 {
+		fmt.Fprintf(b, "\n%d of %d windows had fewer than %d connections.\n", small, len(r.Windows), few)
+	}
+	if late > 0 {
+		fmt.Fprintf(b, "\nThe client began %d of %d more than a millisecond late, which counts as latency.\n", late, done)
+	}
 }
 
 // value is what a run has for a bound, and whether it has anything.
@@ -126,15 +142,16 @@ func verdicts(tables []Table, runs map[string][]*Run) string {
 				switch {
 				case !ok:
 					values = append(values, "–")
+					continue
 				case bound.What == Bytes:
 					values = append(values, fmt.Sprintf("%.0f", s.Median))
-				default:
+				case bound.What == Memory:
 					values = append(values, fmt.Sprintf("%.2f", s.Median))
+				default:
+					values = append(values, s.format(2))
 				}
-				if ok {
-					measured++
-				}
-				if ok && s.Median <= bound.AtMost {
+				measured++
+				if s.Median <= bound.AtMost {
 					held++
 				}
 			}
@@ -143,13 +160,16 @@ func verdicts(tables []Table, runs map[string][]*Run) string {
 			case measured == 0:
 				holds = "**not measured**"
 			case bound.AtMost == 0:
-				atMost, holds = "–", "reported"
+				holds = "reported"
 			case held == 0:
 				holds = "**no**"
 			case held < len(values):
 				holds = fmt.Sprintf("**in %d of %d**", held, len(values))
 			}
-			if bound.What == Bytes {
+			switch {
+			case bound.AtMost == 0:
+				atMost = "–"
+			case bound.What == Bytes:
 				atMost = fmt.Sprintf("%.0f more", bound.AtMost)
 			}
 			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", t.Name, bound.Ours, bound.Theirs, bound.What, atMost, strings.Join(values, ", "), holds)

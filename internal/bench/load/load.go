@@ -34,6 +34,7 @@ const Grace = 2 * time.Second
 type Result struct {
 	Done    int            // with the right answer
 	Failed  map[string]int // by kind: refused, reset, short, wrong, timeout, ...
+	Late    int            // of an open loop: begun more than a millisecond after its time
 	Elapsed time.Duration  // until the last one ended
 	// Latency is from when a connection, or a request of KeepAlive, should have begun:
 	// in an open loop that is before it did, if the client was late.
@@ -48,7 +49,8 @@ func (r *Result) Errors() (n int) {
 	return n
 }
 
-func (c Config) check() error {
+// Check says what is wrong with it. For isn't looked at.
+func (c Config) Check() error {
 	switch {
 	case c.Work != Close && c.Work != HTTP && c.Work != KeepAlive:
 		return fmt.Errorf("load: no work %q; there are %s, %s and %s", c.Work, Close, HTTP, KeepAlive)
@@ -56,8 +58,6 @@ func (c Config) check() error {
 		return errors.New("load: either a number in flight or a rate")
 	case c.Work == KeepAlive && c.Rate > 0:
 		return errors.New("load: keepalive goes with a number in flight only")
-	case c.For <= 0:
-		return errors.New("load: for how long?")
 	}
 	return nil
 }

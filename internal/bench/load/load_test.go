@@ -242,3 +242,12 @@ func TestHistogram(t *testing.T) {
 	}
 	h.add(24 * time.Hour) // beyond the last bucket
 }
+
+// TestLate: what begins too late is counted, and begins all the same.
+func TestLate(t *testing.T) {
+	addr := serve(t, func(net.Conn) {})
+	r := run(t, Config{Addr: addr, Work: Close, Rate: 1e6, For: 3 * time.Millisecond})
+	if r.Late == 0 || r.Done+r.Errors() != 3000 {
+		t.Errorf("%d late, %d done, failed: %v", r.Late, r.Done, r.Failed)
+	}
+}

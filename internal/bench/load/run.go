@@ -38,8 +38,11 @@ type conn struct {
 // Run does it. What fails with connections stands in the result; an error is one of
 // the client itself.
 func Run(cfg Config) (*Result, error) {
-	if err := cfg.check(); err != nil {
+	if err := cfg.Check(); err != nil {
 		return nil, err
+	}
+	if cfg.For <= 0 {
+		return nil, errors.New("load: for how long?")
 	}
 	addr, err := net.ResolveTCPAddr("tcp4", cfg.Addr)
 	if err != nil {
@@ -104,6 +107,9 @@ func (c *client) run() error {
 				break
 			}
 			begun++
+			if now-due > late {
+				c.result.Late++
+			}
 			c.begin(due)
 		}
 		n, err := wait(c.poll.Descriptor(), events[:])
@@ -120,6 +126,9 @@ func (c *client) run() error {
 		}
 	}
 }
+
+// late is how long after its time a connection may begin without being counted.
+const late = time.Millisecond
 
 // wait is epoll_wait for a tenth of a second at most. Nothing else runs in this
 // process, so the Go scheduler needn't hear of it.
