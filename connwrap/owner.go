@@ -11,7 +11,8 @@ import (
 	"onconn/sock"
 )
 
-// Resume puts a paused Conn into the runtime's poller, as its first use would.
+// Resume puts a paused or late Conn into the runtime's poller, as its first use, or
+// the first that has to wait, would.
 // On any other it does nothing.
 func (c *Conn) Resume() error {
 	c.mu.Lock()
