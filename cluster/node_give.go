@@ -66,22 +66,22 @@ func (n *nodeWorker) cool() {
 // give sends the worker a connection. Its answer decides what becomes of it.
 func (n *nodeWorker) give(c nodeConn) {
 	n.mu.Lock()
-	if !n.awaitClearLocked() {
-		n.mu.Unlock()
-		n.takeBack(c)
-		return
+	sent := n.awaitClearLocked()
+	if sent {
+		seq, err := n.NewConn(c.seat.name, c.FD)
+		if err == nil {
+			n.given[seq] = c
+			n.sent = append(n.sent, seq)
+			n.lone, n.plain = n.plain > nodeRead, 0
+		} else { // it has gone, or there is no memory
+			sent, n.refusing = false, time.Now()
+		}
 	}
-	seq, err := n.NewConn(c.seat.name, c.FD)
-	if err != nil { // it has gone, or there is no memory
-		n.refusing = time.Now()
-		n.mu.Unlock()
-		n.takeBack(c)
-		return
-	}
-	n.given[seq] = c
-	n.sent = append(n.sent, seq)
-	n.lone, n.plain = n.plain > nodeRead, 0
+	n.handLocked() // which was put off for this
 	n.mu.Unlock()
+	if !sent {
+		n.takeBack(c)
+	}
 }
 
 // awaitClearLocked waits until an envelope may be sent; false: it takes too long.
@@ -100,9 +100,11 @@ func (n *nodeWorker) awaitClearLocked() bool {
 		n.clear.Broadcast()
 	})
 	defer stop.Stop()
+	n.waiting++
 	for (n.pinged || n.lone) && !late && !n.ended {
 		n.clear.Wait()
 	}
+	n.waiting--
 	return !n.pinged && !n.lone && !n.ended
 }
 
@@ -153,7 +155,9 @@ func (n *nodeWorker) acknowledged(came bool) error {
 		n.pinged, n.lone = false, false
 		n.clear.Broadcast()
 		n.laterLocked(true)
-		n.handLocked()
+		if n.waiting == 0 { // else a connection's turn is first
+			n.handLocked()
+		}
 	}
 	if seq == sentHandle {
 		n.tellLocked()

@@ -48,6 +48,7 @@ type nodeWorker struct {
 	pinged   bool                    // the last of them is a ping
 	plain    int                     // bytes since the last envelope
 	lone     bool                    // the last envelope is to be the only one
+	waiting  int                     // connections that may not go yet
 	pumps    int                     // queues that it is still given connections of
 	told     bool                    // it is asked to go, when there are no pumps
 	parted   bool                    // it was asked
