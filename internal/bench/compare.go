@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -31,7 +32,8 @@ func newCompare() *cobra.Command {
 		Long: `compare gives servers the same load in turns and writes one table. The first is what the
 others are compared with. A server is a name of bench --list, or a command for sh, where
 {addr} stands for the address that it is to listen on and {workers} for --workers. It
-stays in the foreground, and ends on SIGTERM.
+stays in the foreground, and ends on SIGTERM. One that is given twice shows how much
+two figures differ by chance.
 
 For --work close it closes each connection at once; for http and keepalive it answers a
 GET with status 200 and a body of 100 bytes, and closes or not as the client asks.`,
@@ -99,20 +101,25 @@ func (o *options) compare(cmd *cobra.Command, t Table) error {
 	if err := b.get(ctx, []Table{t}, dir); err != nil {
 		return err
 	}
-	for _, name := range t.Servers {
+	for i, name := range t.Servers {
 		if b.commands[name] == nil && b.missing[name] == nil {
 			if !strings.Contains(name, "{addr}") {
 				return cli.Usage(fmt.Errorf("%q is no server of bench --list, and no command with {addr}", name))
 			}
 			b.commands[name] = shell(name)
 		}
+		if slices.Contains(t.Servers[:i], name) {
+			t.Servers[i] = fmt.Sprintf("%s (%d)", name, i+1)
+			b.commands[t.Servers[i]], b.missing[t.Servers[i]] = b.commands[name], b.missing[name]
+		}
 	}
+	b.expect([]Table{t}, 1)
 	r, err := b.run(ctx, t)
-	fmt.Fprintln(os.Stderr)
+	b.progress("")
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%s\n\n%s", machine(o.cpus, b.rounds), markdown(t, []*Run{r}))
+	fmt.Fprintf(cmd.OutOrStdout(), "%s\n\n%s\n%s\n", machine(o.cpus), markdown(t, []*Run{r}), when(b.rounds))
 	return nil
 }
 

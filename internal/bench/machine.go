@@ -42,28 +42,37 @@ func split(how string) (servers, clients unix.CPUSet, err error) {
 }
 
 // machine says on what the figures were measured.
-func machine(cpus string, rounds int) string {
+func machine(cpus string) string {
 	var u unix.Utsname
 	unix.Uname(&u)
-	commit := "unknown"
-	if out, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output(); err == nil { // go run leaves it out of the binary
-		commit = strings.TrimSpace(string(out))
-	}
 	pinned := "servers on one half of them, the client on the other"
 	if cpus == "all" {
 		pinned = "servers and client on all of them"
 	}
 	parts := []string{
-		time.Now().UTC().Format("2 January 2006"), "commit " + commit,
 		fmt.Sprintf("%d CPUs, %s", runtime.NumCPU(), pinned),
 		"Linux " + unix.ByteSliceToString(u.Release[:]), runtime.Version(),
-		fmt.Sprintf("%d windows of each server in a run", rounds),
 	}
-	for _, tool := range [][]string{{"node", "--version"}, {"nginx", "-v"}, {"cc", "--version"}} {
-		if out, err := exec.Command(tool[0], tool[1:]...).CombinedOutput(); err == nil {
+	for _, tool := range []struct{ name, flag, trim string }{
+		{"cc", "--version", ""}, {"node", "--version", ""}, {"nginx", "-v", "nginx version: "}, {"haproxy", "-v", ""},
+	} {
+		if out, err := exec.Command(tool.name, tool.flag).CombinedOutput(); err == nil {
 			first, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-			parts = append(parts, strings.TrimPrefix(tool[0]+" "+first, "nginx nginx version: "))
+			first = strings.TrimPrefix(first, tool.trim)
+			if tool.name == "node" {
+				first = "Node " + first
+			}
+			parts = append(parts, first)
 		}
 	}
 	return strings.Join(parts, "; ") + "."
+}
+
+// when says when a table was measured, of which commit.
+func when(rounds int) string {
+	commit := "unknown"
+	if out, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output(); err == nil { // go run leaves it out of the binary
+		commit = strings.TrimSpace(string(out))
+	}
+	return fmt.Sprintf("%s, commit %s, %d windows of each server in a run.", time.Now().UTC().Format("2 January 2006"), commit, rounds)
 }

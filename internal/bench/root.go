@@ -43,7 +43,12 @@ for a connection. Servers have one half of the CPUs, the client the other.`,
   go run ./internal/bench --tables close,http --rounds 5    # some of it
   go run ./internal/bench --list                            # what there is, and what is missing
   go run ./internal/bench compare c-http './mine {addr}'    # beside a server of yours`,
-		Args: cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := cobra.NoArgs(cmd, args); err != nil {
+				return cli.Usage(err)
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
 	f := root.Flags()
@@ -96,23 +101,28 @@ func (o *options) run(cmd *cobra.Command) error {
 			return err
 		}
 	}
-	runs := map[string][]*Run{}
-	for i := range o.runs {
+	runs, broken := map[string][]*Run{}, 0
+	b.expect(chosen, o.runs)
+	for range o.runs {
 		for _, t := range chosen {
 			r, err := b.run(ctx, t)
-			if err != nil {
-				return fmt.Errorf("table %s: %w", t.Name, err)
+			if err == nil && o.smoke {
+				err = clean(t, r)
 			}
-			runs[t.Name] = append(runs[t.Name], r)
-			if o.smoke {
-				if err := clean(t, r); err != nil {
+			if err != nil {
+				err = fmt.Errorf("table %s: %w", t.Name, err)
+				if ctx.Err() != nil || o.smoke {
+					fmt.Fprintln(os.Stderr)
 					return err
 				}
+				b.progress("%v\n", err) // the others are measured all the same
+				r.Broken = err.Error()
+				broken++
 			}
+			runs[t.Name] = append(runs[t.Name], r)
 		}
-		b.progress("run %d of %d is done", i+1, o.runs)
 	}
-	fmt.Fprintln(os.Stderr)
+	b.progress("")
 	if o.json != "" {
 		text, err := json.MarshalIndent(runs, "", "\t")
 		if err != nil {
@@ -126,16 +136,33 @@ func (o *options) run(cmd *cobra.Command) error {
 		fmt.Fprintf(cmd.OutOrStdout(), "%d tables run; missing: %s\n", len(chosen), b.lacks())
 		return nil
 	}
-	texts := map[string]string{"verdicts": machine(o.cpus, b.rounds) + "\n\n" + verdicts(chosen, runs)}
-	for _, t := range chosen {
-		texts[t.Name] = markdown(t, runs[t.Name])
+	if err := o.output(cmd, chosen, runs, document); err != nil {
+		return err
 	}
+	if broken > 0 {
+		return fmt.Errorf("%d tables could not be measured; they say why", broken)
+	}
+	return nil
+}
+
+// output writes the tables into the document, or else on standard output.
+func (o *options) output(cmd *cobra.Command, chosen []Table, runs map[string][]*Run, document string) (err error) {
+	caption := machine(o.cpus)
+	lines := verdicts(chosen, runs)
 	if o.write == "" {
-		fmt.Fprintln(cmd.OutOrStdout(), texts["verdicts"])
+		fmt.Fprintf(cmd.OutOrStdout(), "%s\n\n%s\n", caption, verdictTable(lines))
 		for _, t := range chosen {
-			fmt.Fprintln(cmd.OutOrStdout(), texts[t.Name])
+			fmt.Fprintln(cmd.OutOrStdout(), markdown(t, runs[t.Name]))
 		}
 		return nil
+	}
+	old, err := between(document, "verdicts")
+	if err != nil {
+		return err
+	}
+	texts := map[string]string{"verdicts": caption + "\n\n" + verdictTable(kept(old, lines))}
+	for _, t := range chosen {
+		texts[t.Name] = markdown(t, runs[t.Name]) + "\n" + when(o.rounds)
 	}
 	for name, text := range texts {
 		if document, err = insert(document, name, text); err != nil {
@@ -216,8 +243,4 @@ func (b *bench) lacks() string {
 		return "nothing"
 	}
 	return strings.Join(l, ", ")
-}
-
-func progress(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "\r\x1b[K"+format, args...)
 }

@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"onconn/internal/bench/clock"
 	"onconn/internal/bench/load"
 	"onconn/internal/bench/peer"
 )
@@ -26,6 +25,7 @@ type bench struct {
 	servers  unix.CPUSet
 	clients  unix.CPUSet
 	progress func(format string, args ...any)
+	pace     pace
 
 	commands map[string]peer.Command // of peers that could be had
 	missing  map[string]error
@@ -37,6 +37,7 @@ type Run struct {
 	Bytes   map[string][]float64 // of Memory: user memory for an idle connection, by server
 	Rate    float64              // of Half
 	Missing map[string]string    // servers that this machine can't have
+	Broken  string               // why it ended early; then it has no say
 }
 
 // get builds or finds the peers of the tables in dir.
@@ -58,6 +59,15 @@ func (b *bench) get(ctx context.Context, tables []Table, dir string) error {
 		}
 	}
 	return nil
+}
+
+// roundsOf is how often each server of a table is measured: where nothing takes turns,
+// a median of three will do.
+func (b *bench) roundsOf(t Table) int {
+	if t.Memory {
+		return min(b.rounds, 3)
+	}
+	return b.rounds
 }
 
 func (b *bench) idleOf(t Table) int {
@@ -92,7 +102,8 @@ func (b *bench) run(ctx context.Context, t Table) (*Run, error) {
 	}
 	slowest := 0.0
 	for _, s := range running { // warm up, and see what each can do
-		w, err := measure(ctx, s, warm, b.clients)
+		b.step("%s: %s warms up", t.Name, s.name)
+		w, err := b.quiet(ctx, s, warm)
 		if err != nil {
 			return r, err
 		}
@@ -104,14 +115,17 @@ func (b *bench) run(ctx context.Context, t Table) (*Run, error) {
 		cfg.Rate = max(slowest/2, 1)
 		r.Rate = cfg.Rate
 	}
+	if b.window == 0 {
+		cfg.For = long(cfg, slowest)
+	}
 	for round := range b.rounds {
 		for i := range running {
 			s := running[i]
 			if round%2 == 1 { // so that none always comes after the same one
 				s = running[len(running)-1-i]
 			}
-			b.progress("%s: round %d of %d, %s", t.Name, round+1, b.rounds, s.name)
-			w, err := quiet(ctx, s, cfg, b.clients)
+			b.step("%s: round %d of %d, %s", t.Name, round+1, b.rounds, s.name)
+			w, err := b.quiet(ctx, s, cfg)
 			if err != nil {
 				return r, err
 			}
@@ -120,6 +134,18 @@ func (b *bench) run(ctx context.Context, t Table) (*Run, error) {
 		}
 	}
 	return r, nil
+}
+
+// long is a window in which the slowest server has enough connections, 5 s at most.
+func long(cfg load.Config, slowest float64) time.Duration {
+	if cfg.Rate > 0 {
+		slowest = cfg.Rate
+	}
+	const enough, limit = 500, 5 * time.Second
+	if slowest*limit.Seconds() < enough {
+		return max(cfg.For, limit)
+	}
+	return max(cfg.For, time.Duration(enough/slowest*float64(time.Second)))
 }
 
 // startAll starts the servers of a table that can be had, and the clients of their idle
@@ -197,69 +223,4 @@ func (b *bench) hold(s *server, n int, ask bool) (release func(), err error) {
 		return nil, fmt.Errorf("idle connections: %w: %s", err, said)
 	}
 	return release, nil
-}
-
-// runMemory measures each server anew in each round: what a process once had it seldom
-// gives back.
-func (b *bench) runMemory(ctx context.Context, t Table, r *Run) error {
-	r.Bytes = map[string][]float64{}
-	for round := range min(b.rounds, 3) {
-		for _, name := range t.Servers {
-			b.progress("%s: round %d of %d, %s", t.Name, round+1, min(b.rounds, 3), name)
-			s, err := b.startOne(ctx, t, name, r)
-			if err != nil {
-				return err
-			}
-			if s == nil {
-				continue
-			}
-			per, err := b.memory(s, b.idleOf(t), t.Load.Work == load.KeepAlive)
-			s.stop()
-			if err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
-			r.Bytes[name] = append(r.Bytes[name], per)
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-		}
-	}
-	return nil
-}
-
-// memory is how much a server grows by n connections, for each. One connection before
-// them makes it have what it needs for the first.
-func (b *bench) memory(s *server, n int, ask bool) (float64, error) {
-	release, err := b.hold(s, 1, ask)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { release() }()
-	pids := clock.Tree(s.cmd.Process.Pid)
-	before, err := clock.Anonymous(pids)
-	if err != nil {
-		return 0, err
-	}
-	many, err := b.hold(s, n, ask)
-	if err != nil {
-		return 0, err
-	}
-	defer many()
-	after, err := settled(pids)
-	return float64(after-before) / float64(n), err
-}
-
-// settled is the memory of processes that may not yet have done all that they were
-// asked for: when it has not changed for a while.
-func settled(pids []int) (now int64, err error) {
-	for same := 0; same < 3 && err == nil; {
-		before := now
-		time.Sleep(100 * time.Millisecond)
-		if now, err = clock.Anonymous(pids); now == before {
-			same++
-		} else {
-			same = 0
-		}
-	}
-	return now, err
 }

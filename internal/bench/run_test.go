@@ -3,15 +3,26 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	"onconn/internal/bench/load"
 	"onconn/internal/bench/peer"
 	"onconn/internal/testleak"
 )
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && slices.Contains([]string{"serve", "load", "hold"}, os.Args[1]) {
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // newBench has the servers of tables. Children die with the thread of the test.
 func newBench(t *testing.T, tables ...Table) *bench {
@@ -99,9 +110,34 @@ func TestServerEnds(t *testing.T) {
 	for end := time.Now().Add(10 * time.Second); alive(s.cmd.Process.Pid) && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
 	}
-	w, err := measure(t.Context(), s, cfg, b.clients)
+	w, err := b.measure(t.Context(), s, cfg)
 	if err == nil && (w.Done > 0 || w.Failed["refused"] == 0) {
 		t.Errorf("%+v", w)
+	}
+}
+
+// TestProcessesChange: nobody knows what those took that came and went.
+func TestProcessesChange(t *testing.T) {
+	table := Table{Name: "t", Servers: []string{"changes"}, Workers: 1, Load: closed(load.Close)}
+	b := newBench(t, Table{Servers: []string{"net-close"}})
+	b.commands["changes"] = func(was peer.Command) peer.Command {
+		return func(addr string, workers int) []string {
+			return []string{"sh", "-c", "trap 'kill $!; exit' TERM; " + strings.Join(was(addr, workers), " ") + " & while :; do sleep 0.01; done"}
+		}
+	}(b.commands["net-close"])
+	if r, err := b.run(t.Context(), table); !errors.Is(err, errChanged) {
+		t.Errorf("%v: %+v", err, r.Windows)
+	}
+}
+
+func TestLong(t *testing.T) {
+	for _, tt := range []struct {
+		rate, slowest float64
+		want          time.Duration
+	}{{0, 10000, time.Second / 2}, {0, 500, time.Second}, {500, 10000, time.Second}, {0, 0, 5 * time.Second}, {10, 10, 5 * time.Second}} {
+		if got := long(load.Config{Rate: tt.rate, For: time.Second / 2}, tt.slowest); got != tt.want {
+			t.Errorf("%+v: %v", tt, got)
+		}
 	}
 }
 
@@ -151,20 +187,27 @@ func TestLoadOf(t *testing.T) {
 	}
 }
 
-// TestRemarks: what speaks against the figures of a table stands below it.
-func TestRemarks(t *testing.T) {
-	table := Table{Servers: []string{"c"}}
-	r := &Run{Windows: []Window{{Server: "c", Done: few}, {Server: "c", Done: few}}}
-	if text := markdown(table, []*Run{r}); strings.Contains(text, "windows") || strings.Contains(text, "late") {
-		t.Errorf("nothing is wrong with\n%s", text)
+// TestTables: each compares servers that there are, and that it measures.
+func TestTables(t *testing.T) {
+	known := map[string]bool{}
+	for _, p := range peer.All() {
+		known[p.Name] = true
 	}
-	r.Windows[0].Done, r.Windows[1].Late = few-1, 7
-	text := markdown(table, []*Run{r})
-	for _, want := range []string{
-		"1 of 2 windows had fewer than 400 connections.", "The client began 7 of 799 more than a millisecond late",
-	} {
-		if !strings.Contains(text, want) {
-			t.Errorf("there is no %q in\n%s", want, text)
+	names := map[string]bool{}
+	for _, table := range tables {
+		if names[table.Name] {
+			t.Errorf("two tables are named %s", table.Name)
+		}
+		names[table.Name] = true
+		for _, s := range table.Servers {
+			if !known[s] {
+				t.Errorf("%s: no server %q", table.Name, s)
+			}
+		}
+		for _, b := range table.Bounds {
+			if !slices.Contains(table.Servers, b.Ours) || !slices.Contains(table.Servers, b.Theirs) {
+				t.Errorf("%s: %s and %s aren't both measured", table.Name, b.Ours, b.Theirs)
+			}
 		}
 	}
 }

@@ -26,17 +26,18 @@ func quantile(v []float64, q float64) float64 {
 	return v[i] + (at-float64(i))*(v[i+1]-v[i])
 }
 
-// ratios divides what one server has in each round by what another has in it.
+// ratios divides what one server has in each round by what another has in it, where both
+// windows count.
 func ratios(windows []Window, ours, theirs string, of func(Window) float64) Spread {
 	base := map[int]float64{}
 	for _, w := range windows {
-		if w.Server == theirs {
+		if w.Server == theirs && w.counts() {
 			base[w.Round] = of(w)
 		}
 	}
 	var r []float64
 	for _, w := range windows {
-		if w.Server == ours && base[w.Round] > 0 {
+		if w.Server == ours && w.counts() && base[w.Round] > 0 {
 			r = append(r, of(w)/base[w.Round])
 		}
 	}
@@ -46,7 +47,7 @@ func ratios(windows []Window, ours, theirs string, of func(Window) float64) Spre
 func of(windows []Window, server string, what func(Window) float64) Spread {
 	var v []float64
 	for _, w := range windows {
-		if w.Server == server {
+		if w.Server == server && w.counts() {
 			v = append(v, what(w))
 		}
 	}

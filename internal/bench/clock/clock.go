@@ -65,20 +65,30 @@ func Anonymous(pids []int) (total int64, err error) {
 	return total, nil
 }
 
-// A Machine is the time that all CPUs together have spent, see proc(5), /proc/stat.
+// A Machine is the time that CPUs together have spent, see proc(5), /proc/stat.
 type Machine struct{ Busy, Stolen time.Duration }
 
-// Now reads it, in ticks of 10 ms.
-func Now() (Machine, error) {
+// Now reads it for the given CPUs, in ticks of 10 ms each.
+func Now(cpus *unix.CPUSet) (m Machine, err error) {
 	text, err := os.ReadFile("/proc/stat")
 	if err != nil {
-		return Machine{}, err
-	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	var user, nice, system, idle, iowait, irq, softirq, steal int64
-	if _, err := fmt.Sscanf(line, "cpu %d %d %d %d %d %d %d %d", &user, &nice, &system, &idle, &iowait, &irq, &softirq, &steal); err != nil {
-		return Machine{}, fmt.Errorf("/proc/stat: %w", err)
+		return m, err
 	}
 	const tick = 10 * time.Millisecond
-	return Machine{time.Duration(user+nice+system+irq+softirq) * tick, time.Duration(steal) * tick}, nil
+	found := 0
+	for line := range strings.Lines(string(text)) {
+		var cpu int
+		var user, nice, system, idle, iowait, irq, softirq, steal time.Duration
+		_, err := fmt.Sscanf(line, "cpu%d %d %d %d %d %d %d %d %d", &cpu, &user, &nice, &system, &idle, &iowait, &irq, &softirq, &steal)
+		if err != nil || !cpus.IsSet(cpu) { // the first line is the sum
+			continue
+		}
+		found++
+		m.Busy += (user + nice + system + irq + softirq) * tick
+		m.Stolen += steal * tick
+	}
+	if found != cpus.Count() {
+		return m, fmt.Errorf("/proc/stat has %d of %d CPUs", found, cpus.Count())
+	}
+	return m, nil
 }

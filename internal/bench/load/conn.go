@@ -3,7 +3,6 @@ package load
 import (
 	"bytes"
 	"errors"
-
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -136,13 +135,15 @@ func (c *client) judge(k *conn) string {
 	case KeepAlive:
 		return "closed"
 	}
-	if !complete(k.bytes[:k.got]) {
-		if k.got > 0 && !bytes.HasPrefix(k.bytes[:k.got], ok[:min(k.got, len(ok))]) {
-			return "wrong"
-		}
-		return "short"
+	switch answer := k.bytes[:k.got]; {
+	case complete(answer):
+		return ""
+	case k.got == 0:
+		return "closed"
+	case !bytes.HasPrefix(answer, ok[:min(k.got, len(ok))]):
+		return "wrong"
 	}
-	return ""
+	return "length"
 }
 
 // complete reports whether an answer of status 200 with its body is there.

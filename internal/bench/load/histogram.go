@@ -47,7 +47,7 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 		n += int(c)
 	}
 	left := max(int(q*float64(n)+0.5), 1)
-	for b, c := range h.Counts {
+	for b, c := range h.Counts[:max(len(h.Counts)-1, 0)] { // the last has no end
 		if left -= int(c); left <= 0 && n > 0 {
 			return min(lowest(b+1)-1, h.Max)
 		}

@@ -33,7 +33,7 @@ const Grace = 2 * time.Second
 // Result is what became of it.
 type Result struct {
 	Done    int            // with the right answer
-	Failed  map[string]int // by kind: refused, reset, short, wrong, timeout, ...
+	Failed  map[string]int // by kind: refused, reset, closed, wrong, length, timeout, ...
 	Late    int            // of an open loop: begun more than a millisecond after its time
 	Elapsed time.Duration  // until the last one ended
 	// Latency is from when a connection, or a request of KeepAlive, should have begun:
