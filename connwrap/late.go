@@ -70,7 +70,8 @@ func (c *Conn) writeNow(p []byte) (n int, f *os.File, err error) {
 		c.used = true
 		n, err = c.fd.Send(p, unix.MSG_DONTWAIT)
 		if err == nil && n < len(p) || errors.Is(err, unix.EAGAIN) {
-			if f, err = c.join(); err == nil {
+			if err = c.enter(); err == nil {
+				f = c.file
 				if c.noHalfOpen {
 					c.writers++
 				}
@@ -83,14 +84,16 @@ func (c *Conn) writeNow(p []byte) (n int, f *os.File, err error) {
 	return n, nil, err
 }
 
-// writeRest writes p to f. No other write shall come in between, so mu is given
-// back only when the file's own lock for writing is held.
+// writeRest writes p to f. No other write shall come in between, so f is published
+// and mu given back only when the file's own lock for writing is held: whoever saw
+// it before could take that lock, wait for the peer, and keep Close from mu.
 func (c *Conn) writeRest(f *os.File, p []byte) (n int, err error) {
 	defer c.endWrite()
 	held := true
 	unlock := func() {
 		if held {
 			held = false
+			c.active.Store(f)
 			c.mu.Unlock()
 		}
 	}
@@ -121,11 +124,20 @@ func (c *Conn) writeRest(f *os.File, p []byte) (n int, err error) {
 	return n, err
 }
 
-// join registers a late Conn, and gives the file the deadlines that have passed
-// already. mu is held.
+// join makes the file the one to read, write and wait on. mu is held.
 func (c *Conn) join() (*os.File, error) {
-	if err := c.register(); err != nil {
+	if err := c.enter(); err != nil {
 		return nil, err
+	}
+	c.active.Store(c.file)
+	return c.file, nil
+}
+
+// enter registers a late Conn, and gives the file the deadlines that have passed
+// already: once, or it would undo those that are set later. mu is held.
+func (c *Conn) enter() error {
+	if err := c.register(); err != nil {
+		return err
 	}
 	if c.readPassed {
 		c.file.SetReadDeadline(time.Unix(1, 0))
@@ -133,8 +145,8 @@ func (c *Conn) join() (*os.File, error) {
 	if c.writePassed {
 		c.file.SetWriteDeadline(time.Unix(1, 0))
 	}
-	c.active.Store(c.file)
-	return c.file, nil
+	c.readPassed, c.writePassed = false, false
+	return nil
 }
 
 // noteDeadline does what a deadline on a late Conn means, if that needs no timer:
