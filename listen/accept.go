@@ -151,7 +151,7 @@ func (l *Listener) take(accept func(sock.Source) (sock.FD, sock.Addr, error)) (s
 			continue
 		case err == nil || !isAgain(err):
 			l.turn++
-			return fd, peer, err
+			return checked(s, fd, peer, err)
 		}
 		l.turn++
 	}
@@ -159,6 +159,19 @@ func (l *Listener) take(accept func(sock.Source) (sock.FD, sock.Addr, error)) (s
 		return sock.None, sock.Addr{}, net.ErrClosed
 	}
 	return sock.None, sock.Addr{}, unix.EAGAIN
+}
+
+// checked refuses what came out of a queue and is no socket: anything can be put into
+// one.
+func checked(from sock.Source, fd sock.FD, peer sock.Addr, err error) (sock.FD, sock.Addr, error) {
+	if _, accepted := from.(sock.FD); accepted || err != nil {
+		return fd, peer, err
+	}
+	if err := fd.CheckSocket(); err != nil {
+		fd.Close()
+		return sock.None, sock.Addr{}, err
+	}
+	return fd, peer, nil
 }
 
 func (l *Listener) drop(i int) {

@@ -21,6 +21,18 @@ func (fd FD) Nonblocking() (bool, error) {
 	return flags&unix.O_NONBLOCK != 0, nil
 }
 
+// CheckSocket is ENOTSOCK, or EBADF, if fd is no socket.
+func (fd FD) CheckSocket() error {
+	var typ int32
+	n := uint32(unsafe.Sizeof(typ))
+	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_TYPE,
+		uintptr(unsafe.Pointer(&typ)), uintptr(unsafe.Pointer(&n)), 0)
+	if errno != 0 {
+		return os.NewSyscallError("getsockopt", errno)
+	}
+	return nil
+}
+
 // closesAtOnce reports whether fd is a socket without SO_LINGER: the close of
 // others may wait, for the network or for a disk. (That of a packet socket waits
 // for the kernel's readers, some ms; it is rare.)

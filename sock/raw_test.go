@@ -90,6 +90,7 @@ func TestClosesAtOnce(t *testing.T) {
 	if !a.closesAtOnce() {
 		t.Error("a socket without SO_LINGER")
 	}
+	check(t, a.CheckSocket())
 	check(t, unix.SetsockoptLinger(int(a), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1, Linger: 1}))
 	if a.closesAtOnce() {
 		t.Error("a socket with SO_LINGER")
@@ -109,6 +110,9 @@ func TestClosesAtOnce(t *testing.T) {
 	for _, fd := range p {
 		if FD(fd).closesAtOnce() {
 			t.Error("a pipe is no socket")
+		}
+		if err := FD(fd).CheckSocket(); !errors.Is(err, unix.ENOTSOCK) {
+			t.Errorf("CheckSocket of a pipe: %v", err)
 		}
 		check(t, FD(fd).Close())
 	}
