@@ -41,7 +41,7 @@ var paths = []path{
 		"recvmsg 1 getrlimit 1 fstat 1 read 1 write 1 close 1 epoll_pwait 4"}},
 	{"rr-loop", true, []string{
 		"accept4 1 sendmsg 1 close 1 epoll_pwait 4.5",
-		"recvmsg 2 getrlimit 2 fstat 1 read 1 write 1 close 1 epoll_pwait 2"}},
+		"recvmsg 2 getrlimit 2 fstat 1 getsockopt 1 read 1 write 1 close 1 epoll_pwait 2"}},
 	{"rr-nethttp", true, []string{
 		"accept4 1 sendmsg 1 close 1 epoll_pwait 4.5",
 		"recvmsg 2 getrlimit 2 fstat 1.5 fcntl 1 epoll_ctl 1 read 2 write 1 getsockopt 2 close 1 epoll_pwait 4"}},
