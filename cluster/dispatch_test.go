@@ -7,6 +7,7 @@ import (
 
 	"onconn/fdpass"
 	"onconn/internal/testleak"
+	"onconn/sock"
 )
 
 // Connections that never arrived don't count against a worker's limit for ever,
@@ -38,4 +39,46 @@ func TestCountOfSpoiledConnections(t *testing.T) {
 			t.Errorf("then it says %d", n)
 		}
 	})
+}
+
+// A worker that takes connections again just while what waits for it is given to others
+// is the only one with room: what is stolen from it goes back to it, once.
+func TestStealFromOneThatAwakes(t *testing.T) {
+	testleak.FDs(t)
+	q, err := fdpass.NewQueue()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	var l line
+	picks := 0
+	s := &seat{worker: new(Worker), queue: q, line: &l, limit: 64, hung: true} // l.missed is false: it is awake
+	d := &dispatcher{policy: pickCounter(func() {
+		if picks++; picks > 10 {
+			panic("it is given what was stolen from it again and again")
+		}
+	}), seats: []*seat{s}, watch: func() {}}
+	for range 3 {
+		a, b, err := sock.Pair(sock.Stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Close()
+		if n, err := q.Send([]fdpass.Record{{FD: a}}); n != 1 {
+			t.Fatal(err)
+		}
+		a.Close()
+		s.sent++
+	}
+	d.steal(s)
+	if n, err := q.Len(); n != 3 || err != nil || s.sent != 3 || s.hung {
+		t.Errorf("%d wait, %v, %d sent, hung: %v", n, err, s.sent, s.hung)
+	}
+}
+
+type pickCounter func()
+
+func (p pickCounter) Pick(sock.Addr, []Load) int {
+	p()
+	return 0
 }

@@ -131,9 +131,10 @@ func (s *seat) awake() {
 }
 
 // steal gives others what waits for a worker that hangs, as far as they have
-// room.
+// room. It may go on in this moment, as hasRoom sees: then it would be given what
+// was stolen from it, for ever.
 func (d *dispatcher) steal(s *seat) {
-	for len(d.hand) == 0 && d.hasRoom() {
+	for len(d.hand) == 0 && d.hasRoom() && s.hung {
 		fd, peer, err := s.queue.Steal()
 		if err != nil && accept.Classify(err) != accept.Retry {
 			return
