@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	_ "onconn/internal/linux"
 )
 
 // Tree is a process and all that descend from it.
